@@ -1,0 +1,153 @@
+# morbench: one Makefile, no recursion into folders, nothing written outside build/ (and results/quickstart).
+#   make                      build/release/morbench
+#   make CONFIG=asan check    every test under AddressSanitizer and UBSan
+#   make ARCH=generic         no intrinsics (what other CPUs get)
+CONFIG ?= release
+ARCH   ?= native
+REAL   ?= float
+PREFIX ?= /usr/local
+CC     ?= cc
+BUILD_ROOT ?= build
+
+CFLAGS_release := -O3 -g
+CFLAGS_debug   := -O0 -g3
+CFLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_tsan    := -O1 -g -fsanitize=thread
+ifeq ($(origin CFLAGS_$(CONFIG)),undefined)
+$(error unknown CONFIG '$(CONFIG)': release, debug, asan or tsan)
+endif
+ifeq ($(filter $(ARCH),native generic),)
+$(error unknown ARCH '$(ARCH)': native (SIMD chosen at run time) or generic)
+endif
+ifeq ($(filter $(REAL),float double),)
+$(error unknown REAL '$(REAL)': float or double)
+endif
+
+VARIANT := $(CONFIG)$(if $(filter generic,$(ARCH)),-generic)$(if $(filter double,$(REAL)),-double)
+BUILD   := $(BUILD_ROOT)/$(VARIANT)
+BINARY  := $(BUILD)/morbench
+VERSION := 0.1.0
+
+# --- what is installed; asked once, and only complained about in a recipe, since `make deps` runs on a bare machine
+PKG_NEEDED := openblas jansson libjpeg zlib libcrypto libxxhash
+pkg_has     = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
+PAPI       := $(firstword $(foreach p,papi papi-7.0,$(if $(call pkg_has,$(p)),$(p))))
+PKG_USED   := $(PKG_NEEDED) $(if $(call pkg_has,libpng),libpng) $(PAPI) $(if $(call pkg_has,hwloc),hwloc)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKG_USED) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKG_USED) 2>/dev/null)
+DEFINES    := -D_GNU_SOURCE -DMORBENCH_VERSION='"$(VERSION)"' \
+              $(if $(call pkg_has,libpng),-DHAVE_PNG) $(if $(PAPI),-DHAVE_PAPI) $(if $(call pkg_has,hwloc),-DHAVE_HWLOC) \
+              $(if $(filter double,$(REAL)),-DREAL_DOUBLE)
+
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
+INTRINSICS := $(if $(filter native,$(ARCH)),$(if $(filter x86_64%,$(MACHINE)),yes))
+DEFINES += $(if $(INTRINSICS),,-DMORBENCH_GENERIC)
+
+WARNINGS   := -Wall -Wextra -Wshadow -Wconversion
+ALL_CFLAGS := -std=c11 $(CFLAGS_$(CONFIG)) -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp -fno-plt $(WARNINGS) -I. $(DEFINES) \
+              $(PKG_CFLAGS) $(CFLAGS)
+ALL_LIBS   := $(PKG_LIBS) -lm -lpthread $(LDLIBS)
+
+# --- sources
+SIMD_ONLY := $(wildcard engine/simd/*_avx2.c engine/simd/*_avx512.c)
+LIB_C     := $(wildcard engine/*.c engine/ops/*.c engine/backends/*.c engine/optimizers/*.c models/*.c models/routers/*.c \
+                        baselines/*.c harness/*.c harness/datasets/*.c harness/metrics/*.c) \
+             $(filter-out $(SIMD_ONLY),$(wildcard engine/simd/*.c)) $(if $(INTRINSICS),$(SIMD_ONLY))
+LIB_C     := $(filter-out harness/main.c,$(LIB_C))
+LIB_O     := $(LIB_C:%.c=$(BUILD)/%.o)
+LIB       := $(BUILD)/libmorbench.a
+TEST_C    := $(sort $(wildcard tests/test_*.c))
+TESTS     := $(TEST_C:%.c=$(BUILD)/%)
+TEST_SH   := $(sort $(wildcard tests/test_*.sh))
+TEST_PY   := $(sort $(wildcard tests/test_*.py))
+FUZZ_C    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+REPLAYS   := $(FUZZ_C:%.c=$(BUILD)/%)
+BENCH_C   := $(wildcard tests/bench/*.c)
+BENCHES   := $(BENCH_C:%.c=$(BUILD)/%)
+# gradient checks need the same tests in double precision
+DOUBLE_TESTS := tests/test_ops
+
+.SECONDARY:
+.DELETE_ON_ERROR:
+.PHONY: all help check tests deps quickstart install clean fuzz-replay peers
+
+all: $(BINARY) ## build the program (default)
+
+# a flag that changes rebuilds everything
+FLAGS_NOW := $(strip $(CC) $(ALL_CFLAGS) $(ALL_LIBS))
+STAMP     := $(BUILD)/flags
+ifneq ($(filter-out help deps clean,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(FLAGS_NOW),$(strip $(shell cat $(STAMP) 2>/dev/null)))
+$(shell mkdir -p $(BUILD) && printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $(STAMP))
+endif
+endif
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST))
+
+deps: ## install what is missing (Debian, Ubuntu), or say what to install
+	@scripts/deps.sh
+
+# installs missing packages only when something is missing; the second make then sees them
+$(BUILD)/packages: scripts/deps.sh
+	@mkdir -p $(@D)
+	@scripts/deps.sh
+	@touch $@
+
+$(BUILD)/%_avx2.o: ALL_CFLAGS += -mavx2 -mfma
+$(BUILD)/%_avx512.o: ALL_CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma
+$(BUILD)/harness/machine.o: ALL_CFLAGS += -DMORBENCH_BUILD_FLAGS='"$(strip -std=c11 $(CFLAGS_$(CONFIG)) -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp)"'
+COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
+$(BUILD)/harness/result.o: ALL_CFLAGS += -DMORBENCH_COMMIT='"$(COMMIT)"'
+
+$(BUILD)/%.o: %.c $(STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(LIB): $(LIB_O)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BINARY): $(BUILD)/harness/main.o $(LIB)
+	$(CC) $(ALL_CFLAGS) $(BUILD)/harness/main.o $(LIB) $(ALL_LIBS) -o $@
+
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(LIB)
+	$(CC) $(ALL_CFLAGS) $< $(LIB) -lcmocka $(ALL_LIBS) -o $@
+
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
+	$(CC) $(ALL_CFLAGS) $< $(BUILD)/tests/fuzz/replay.o $(LIB) $(ALL_LIBS) -o $@
+
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
+	$(CC) $(ALL_CFLAGS) $< $(LIB) $(ALL_LIBS) -o $@
+
+tests: $(TESTS) $(REPLAYS) $(BINARY)
+
+check: ## run every test; CONFIG=asan for sanitizers
+	@scripts/deps.sh --quiet
+	@$(MAKE) --no-print-directory CONFIG=$(CONFIG) ARCH=$(ARCH) tests
+	@$(MAKE) --no-print-directory CONFIG=$(CONFIG) ARCH=$(ARCH) REAL=double double-tests
+	@BUILD=$(BUILD) DOUBLE_BUILD=$(BUILD)-double scripts/check.sh $(TESTS) $(TEST_SH) $(TEST_PY) -- $(DOUBLE_TESTS)
+
+double-tests: $(DOUBLE_TESTS:%=$(BUILD)/%)
+
+quickstart: ## install, build, and show a first table, JSON and plot on real images
+	@scripts/deps.sh --quiet
+	@$(MAKE) --no-print-directory CONFIG=$(CONFIG) ARCH=$(ARCH) all
+	@BINARY=$(BINARY) scripts/quickstart.sh
+
+benches: $(BENCHES) ## build the micro-benchmarks (build/release/tests/bench/)
+
+peers: all ## compare speed with PyTorch, in turns (needs python3-torch)
+	@scripts/deps.sh --quiet --peers
+	@/usr/bin/python3 scripts/peers/compare_torch.py --binary $(BINARY)
+
+install: all ## install the program below PREFIX (/usr/local)
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/morbench
+	install -d $(DESTDIR)$(PREFIX)/share/morbench/scripts $(DESTDIR)$(PREFIX)/share/morbench/experiments
+	cp -r scripts/. $(DESTDIR)$(PREFIX)/share/morbench/scripts/
+	cp -r experiments/. $(DESTDIR)$(PREFIX)/share/morbench/experiments/
+
+clean: ## remove what was built
+	rm -rf $(BUILD_ROOT)
+
+-include $(LIB_O:.o=.d) $(TESTS:=.d) $(BUILD)/harness/main.d

@@ -1,0 +1,361 @@
+/* The reference: every kernel as its formula says, sums in double, one thread. It is the oracle of all other backends
+ * and the only one of the double build, so it is compiled without contraction and never tuned.
+ * Shapes and conventions are those of engine/kernels.h; erf, exp and log come from libm in double. */
+#include "engine/kernels.h"
+
+#include "engine/error.h"
+#include "engine/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_HEAD_WIDTH = 1024 };
+
+/* ---- elementwise ---- */
+
+/* Phi(x) = erfc(-x / sqrt 2) / 2: erfc keeps the relative accuracy of the left tail, which 1 + erf would lose */
+static double normal_cdf(double x) { return 0.5 * erfc(-x * M_SQRT1_2); }
+static double normal_pdf(double x) { return exp(-0.5 * x * x) / sqrt(2.0 * M_PI); }
+
+static void gelu(int64_t n, const Real *x, Real *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = (Real)((double)x[i] * normal_cdf((double)x[i]));
+}
+
+static void gelu_backward(int64_t n, const Real *x, const Real *dy, Real *dx, bool assign) {
+    for (int64_t i = 0; i < n; i++) {
+        const double v    = (double)x[i];
+        const double grad = (double)dy[i] * (normal_cdf(v) + v * normal_pdf(v));
+        dx[i] = (Real)(assign ? grad : (double)dx[i] + grad);
+    }
+}
+
+static void add(int64_t n, const Real *a, const Real *b, Real *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
+static void axpy(int64_t n, Real alpha, const Real *x, Real *y) {
+    for (int64_t i = 0; i < n; i++) y[i] += alpha * x[i];
+}
+
+static void scale(int64_t n, Real alpha, const Real *x, Real *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = alpha * x[i];
+}
+
+static void copy(int64_t n, const Real *x, Real *y) {
+    if (n > 0) memcpy(y, x, (size_t)n * sizeof *y);
+}
+
+static void drop(const DropArgs *a) {
+    const RngStream stream = rng_stream(a->seed, a->stream);
+    for (int b = 0; b < a->rows->n_images; b++)
+        for (int64_t m = a->rows->offset[b]; m < a->rows->offset[b + 1]; m++)
+            for (int64_t d = 0; d < a->D; d++) {
+                const RngKey key  = {.step    = a->step,
+                                     .image   = a->rows->image_id[b],
+                                     .layer   = a->layer,
+                                     .patch   = a->per_image ? 0 : a->rows->patch[m],
+                                     .channel = a->per_image ? 0 : d};
+                const bool   keep = rng_uniform(stream, key) >= a->rate;
+                const Real   x    = keep ? (Real)((double)a->x[m * a->D + d] / (1.0 - a->rate)) : 0;
+                if (a->accumulate) a->y[m * a->D + d] += x;
+                else               a->y[m * a->D + d]  = x;
+            }
+}
+
+/* ---- matrices ---- */
+
+static void gemm(const Gemm *g) {
+    for (int64_t m = 0; m < g->M; m++)
+        for (int64_t n = 0; n < g->N; n++) {
+            double sum = g->beta != 0 ? (double)(g->beta * g->c[m * g->ldc + n]) : 0.0;
+            for (int64_t k = 0; k < g->K; k++)
+                sum += (double)(g->trans_a ? g->a[k * g->lda + m] : g->a[m * g->lda + k]) *
+                       (double)(g->trans_b ? g->b[n * g->ldb + k] : g->b[k * g->ldb + n]);
+            if (g->bias != NULL) sum += (double)g->bias[n];
+            if (g->pre_activation != NULL) g->pre_activation[m * g->N + n] = (Real)sum;
+            if (g->activation == ACTIVATION_GELU) sum *= normal_cdf(sum);
+            if (g->residual != NULL) sum += (double)g->residual[m * g->N + n];
+            g->c[m * g->ldc + n] = (Real)sum;
+        }
+}
+
+static void column_sums(int64_t M, int64_t N, const Real *x, int64_t ld, Real *sums) {
+    for (int64_t n = 0; n < N; n++) {
+        double sum = (double)sums[n];
+        for (int64_t m = 0; m < M; m++) sum += (double)x[m * ld + n];
+        sums[n] = (Real)sum;
+    }
+}
+
+static void layer_norm(const LayerNormArgs *a) {
+    for (int64_t m = 0; m < a->M; m++) {
+        const Real *x    = a->x + m * a->D;
+        double      mean = 0, variance = 0;
+        for (int64_t d = 0; d < a->D; d++) mean += (double)x[d];
+        mean /= (double)a->D;
+        for (int64_t d = 0; d < a->D; d++) variance += ((double)x[d] - mean) * ((double)x[d] - mean);
+        variance /= (double)a->D;
+        const double inv_sd = 1.0 / sqrt(variance + (double)a->eps);
+        for (int64_t d = 0; d < a->D; d++)
+            a->y[m * a->D + d] = (Real)(((double)x[d] - mean) * inv_sd * (double)a->gain[d] + (double)a->bias[d]);
+        if (a->mean != NULL)   a->mean[m]   = (Real)mean;
+        if (a->inv_sd != NULL) a->inv_sd[m] = (Real)inv_sd;
+    }
+}
+
+/* With h = (x - mean) inv_sd and g = dy gain:  dx = inv_sd (g - mean(g) - h mean(g h)),  dgain = sum dy h,  dbias = sum dy */
+static void layer_norm_backward(const LayerNormArgs *a) {
+    for (int64_t m = 0; a->dx != NULL && m < a->M; m++) {
+        const Real *x = a->x + m * a->D, *dy = a->dy + m * a->D;
+        double      mean_g = 0, mean_gh = 0;
+        for (int64_t d = 0; d < a->D; d++) {
+            const double h = ((double)x[d] - (double)a->mean[m]) * (double)a->inv_sd[m];
+            const double g = (double)dy[d] * (double)a->gain[d];
+            mean_g  += g / (double)a->D;
+            mean_gh += g * h / (double)a->D;
+        }
+        for (int64_t d = 0; d < a->D; d++) {
+            const double h  = ((double)x[d] - (double)a->mean[m]) * (double)a->inv_sd[m];
+            const double dx = (double)a->inv_sd[m] * ((double)dy[d] * (double)a->gain[d] - mean_g - h * mean_gh);
+            Real        *to = &a->dx[m * a->D + d];
+            *to = (Real)(a->dx_assign ? dx : (double)*to + dx);
+        }
+    }
+    for (int64_t d = 0; d < a->D; d++) {
+        double dgain = 0, dbias = 0;
+        for (int64_t m = 0; m < a->M; m++) {
+            const double dy = (double)a->dy[m * a->D + d];
+            dgain += dy * ((double)a->x[m * a->D + d] - (double)a->mean[m]) * (double)a->inv_sd[m];
+            dbias += dy;
+        }
+        if (a->dgain != NULL) a->dgain[d] = (Real)((double)a->dgain[d] + dgain);
+        if (a->dbias != NULL) a->dbias[d] = (Real)((double)a->dbias[d] + dbias);
+    }
+}
+
+static void softmax_rows(int64_t M, int64_t N, const Real *x, Real *y) {
+    for (int64_t m = 0; m < M; m++, x += N, y += N) {
+        double max = -INFINITY, sum = 0;
+        for (int64_t n = 0; n < N; n++) max = fmax(max, (double)x[n]);
+        for (int64_t n = 0; n < N; n++) sum += exp((double)x[n] - max);
+        for (int64_t n = 0; n < N; n++) y[n] = (Real)(exp((double)x[n] - max) / sum);
+    }
+}
+
+/* dx += y (dy - sum y dy) */
+static void softmax_rows_backward(int64_t M, int64_t N, const Real *y, const Real *dy, Real *dx) {
+    for (int64_t m = 0; m < M; m++, y += N, dy += N, dx += N) {
+        double dot = 0;
+        for (int64_t n = 0; n < N; n++) dot += (double)y[n] * (double)dy[n];
+        for (int64_t n = 0; n < N; n++) dx[n] = (Real)((double)dx[n] + (double)y[n] * ((double)dy[n] - dot));
+    }
+}
+
+/* ---- attention ---- */
+
+/* scale q_i.k_j + bias_ij; i, j count within sequence s */
+static double score(const AttentionArgs *a, int s, int h, int64_t i, int64_t j) {
+    const Real *q = a->q + (a->q_offset[s] + i) * a->q_ld + h * a->q_head;
+    const Real *k = a->k + (a->k_offset[s] + j) * a->k_ld + h * a->k_head;
+    double      dot = 0;
+    for (int e = 0; e < a->E; e++) dot += (double)q[e] * (double)k[e];
+    dot *= (double)a->scale;
+    if (a->bias != NULL) {
+        const int64_t Nq = a->q_offset[s + 1] - a->q_offset[s], Nk = a->k_offset[s + 1] - a->k_offset[s];
+        dot += (double)a->bias[(h * Nq + i) * Nk + j];
+    }
+    return dot;
+}
+
+/* No keys: zeros, and a log-sum-exp of -inf. */
+static void attention(const AttentionArgs *a) {
+    CHECK(a->Ev <= MAX_HEAD_WIDTH, "attention: head width %d above %d", a->Ev, MAX_HEAD_WIDTH);
+    for (int s = 0; s < a->n_sequences; s++)
+        for (int h = 0; h < a->H; h++)
+            for (int64_t i = 0; i < a->q_offset[s + 1] - a->q_offset[s]; i++) {
+                const int64_t Nk = a->k_offset[s + 1] - a->k_offset[s], row = a->q_offset[s] + i;
+                double        max = -INFINITY, sum = 0, mixed[MAX_HEAD_WIDTH] = {0};
+                for (int64_t j = 0; j < Nk; j++) max = fmax(max, score(a, s, h, i, j));
+                for (int64_t j = 0; j < Nk; j++) {
+                    const double weight = exp(score(a, s, h, i, j) - max);
+                    const Real  *v      = a->v + (a->k_offset[s] + j) * a->v_ld + h * a->v_head;
+                    sum += weight;
+                    for (int e = 0; e < a->Ev; e++) mixed[e] += weight * (double)v[e];
+                }
+                for (int e = 0; e < a->Ev; e++)
+                    a->out[(row * a->H + h) * a->Ev + e] = (Real)(Nk > 0 ? mixed[e] / sum : 0.0);
+                if (a->lse != NULL) a->lse[row * a->H + h] = (Real)(Nk > 0 ? max + log(sum) : -INFINITY);
+            }
+}
+
+typedef struct Pair { double p, ds; } Pair;      /* weight p_ij = exp(s_ij - lse_i); ds_ij = p_ij (dout_i.v_j - dout_i.out_i) */
+
+static Pair pair(const AttentionArgs *a, int s, int h, int64_t i, int64_t j) {
+    const int64_t row  = a->q_offset[s] + i;
+    const Real   *dout = a->dout + (row * a->H + h) * a->Ev, *out = a->out + (row * a->H + h) * a->Ev;
+    const Real   *v    = a->v + (a->k_offset[s] + j) * a->v_ld + h * a->v_head;
+    const double  p    = exp(score(a, s, h, i, j) - (double)a->lse[row * a->H + h]);
+    double        dp   = 0;
+    for (int e = 0; e < a->Ev; e++) dp += (double)dout[e] * ((double)v[e] - (double)out[e]);
+    return (Pair){p, p * dp};
+}
+
+static void put(const double *grad, int n, bool assign, Real *to) {
+    for (int e = 0; e < n; e++) to[e] = (Real)(assign ? grad[e] : (double)to[e] + grad[e]);
+}
+
+/* dq_i = scale sum_j ds_ij k_j;  dk_j = scale sum_i ds_ij q_i;  dv_j = sum_i p_ij dout_i;  dbias_ij = sum_s ds_ij */
+static void attention_backward(const AttentionArgs *a) {
+    CHECK(a->E <= MAX_HEAD_WIDTH && a->Ev <= MAX_HEAD_WIDTH, "attention: head width %d, %d above %d", a->E, a->Ev,
+          MAX_HEAD_WIDTH);
+    for (int s = 0; s < a->n_sequences; s++) {
+        const int64_t Nq = a->q_offset[s + 1] - a->q_offset[s], Nk = a->k_offset[s + 1] - a->k_offset[s];
+        for (int h = 0; h < a->H; h++) {
+            for (int64_t i = 0; i < Nq; i++) {
+                double dq[MAX_HEAD_WIDTH] = {0};
+                for (int64_t j = 0; j < Nk; j++) {
+                    const double ds = pair(a, s, h, i, j).ds;
+                    const Real  *k  = a->k + (a->k_offset[s] + j) * a->k_ld + h * a->k_head;
+                    for (int e = 0; e < a->E; e++) dq[e] += (double)a->scale * ds * (double)k[e];
+                    if (a->dbias != NULL) {
+                        Real *to = &a->dbias[(h * Nq + i) * Nk + j];
+                        *to = (Real)((double)*to + ds);
+                    }
+                }
+                if (a->dq != NULL) put(dq, a->E, a->assign, a->dq + (a->q_offset[s] + i) * a->q_ld + h * a->q_head);
+            }
+            for (int64_t j = 0; a->dk != NULL && j < Nk; j++) {
+                double dk[MAX_HEAD_WIDTH] = {0}, dv[MAX_HEAD_WIDTH] = {0};
+                for (int64_t i = 0; i < Nq; i++) {
+                    const Pair    ij   = pair(a, s, h, i, j);
+                    const int64_t row  = a->q_offset[s] + i;
+                    const Real   *q    = a->q + row * a->q_ld + h * a->q_head;
+                    const Real   *dout = a->dout + (row * a->H + h) * a->Ev;
+                    for (int e = 0; e < a->E; e++)  dk[e] += (double)a->scale * ij.ds * (double)q[e];
+                    for (int e = 0; e < a->Ev; e++) dv[e] += ij.p * (double)dout[e];
+                }
+                put(dk, a->E,  a->assign, a->dk + (a->k_offset[s] + j) * a->k_ld + h * a->k_head);
+                put(dv, a->Ev, a->assign, a->dv + (a->k_offset[s] + j) * a->v_ld + h * a->v_head);
+            }
+        }
+    }
+}
+
+/* ---- rows ---- */
+
+static void gather_rows(int64_t n_rows, int64_t D, const Real *x, const int32_t *index, Real *y) {
+    for (int64_t i = 0; i < n_rows; i++)
+        for (int64_t d = 0; d < D; d++) y[i * D + d] = index[i] < 0 ? 0 : x[index[i] * D + d];
+}
+
+static void scatter_add_rows(int64_t n_rows, int64_t D, const Real *x, const int32_t *index, Real *y) {
+    for (int64_t i = 0; i < n_rows; i++)
+        for (int64_t d = 0; index[i] >= 0 && d < D; d++) y[index[i] * D + d] += x[i * D + d];
+}
+
+static void put_rows(int64_t n_rows, int64_t D, const Real *x, const int32_t *index, Real *y) {
+    for (int64_t i = 0; i < n_rows; i++)
+        for (int64_t d = 0; index[i] >= 0 && d < D; d++) y[index[i] * D + d] = x == NULL ? 0 : x[i * D + d];
+}
+
+/* Calls for every pixel once: element of rows and element of images that belong together. */
+static void each_pixel(const PatchArgs *a, void (*visit)(const PatchArgs *a, int64_t in_rows, int64_t in_images)) {
+    CHECK(a->height % a->P == 0 && a->width % a->P == 0, "patches of %ld do not tile %ld x %ld", (long)a->P,
+          (long)a->height, (long)a->width);
+    const int64_t n_y = a->height / a->P, n_x = a->width / a->P;
+    int64_t       in_rows = 0;
+    for (int64_t b = 0; b < a->B; b++)
+        for (int64_t patch_y = 0; patch_y < n_y; patch_y++)
+            for (int64_t patch_x = 0; patch_x < n_x; patch_x++)
+                for (int64_t c = 0; c < a->C; c++)
+                    for (int64_t y = 0; y < a->P; y++)
+                        for (int64_t x = 0; x < a->P; x++)
+                            visit(a, in_rows++,
+                                  ((b * a->C + c) * a->height + patch_y * a->P + y) * a->width + patch_x * a->P + x);
+}
+
+static void pixel_to_row(const PatchArgs *a, int64_t in_rows, int64_t in_images) {
+    a->rows[in_rows] = a->images[in_images];
+}
+static void row_to_pixel(const PatchArgs *a, int64_t in_rows, int64_t in_images) {
+    a->dimages[in_images] += a->rows[in_rows];
+}
+
+static void patch_rows(const PatchArgs *a) { each_pixel(a, pixel_to_row); }
+static void patch_rows_backward(const PatchArgs *a) { each_pixel(a, row_to_pixel); }
+
+/* A segment without rows has the mean 0. */
+static void segment_mean(int n, const int32_t *first, const int32_t *end, int64_t D, const Real *x, Real *y) {
+    for (int s = 0; s < n; s++)
+        for (int64_t d = 0; d < D; d++) {
+            double sum = 0;
+            for (int64_t m = first[s]; m < end[s]; m++) sum += (double)x[m * D + d];
+            y[s * D + d] = (Real)(end[s] > first[s] ? sum / (double)(end[s] - first[s]) : 0.0);
+        }
+}
+
+static void segment_mean_backward(int n, const int32_t *first, const int32_t *end, int64_t D, const Real *dy, Real *dx) {
+    for (int s = 0; s < n; s++)
+        for (int64_t m = first[s]; m < end[s]; m++)
+            for (int64_t d = 0; d < D; d++) {
+                const double part = (double)dy[s * D + d] / (double)(end[s] - first[s]);
+                dx[m * D + d] = (Real)((double)dx[m * D + d] + part);
+            }
+}
+
+/* ---- loss and optimizers ---- */
+
+static void cross_entropy(const CrossEntropyArgs *a) {
+    for (int64_t i = 0; i < a->B; i++) {
+        const Real *logits = a->logits + i * a->C;
+        double      max = -INFINITY, sum = 0, loss = 0;
+        for (int64_t c = 0; c < a->C; c++) max = fmax(max, (double)logits[c]);
+        for (int64_t c = 0; c < a->C; c++) sum += exp((double)logits[c] - max);
+        const double lse = max + log(sum);
+        for (int64_t c = 0; c < a->C; c++) {
+            const double hard   = a->soft != NULL ? (double)a->soft[i * a->C + c] : a->labels[i] == c ? 1.0 : 0.0;
+            const double target = (1.0 - (double)a->smoothing) * hard + (double)a->smoothing / (double)a->C;
+            if (target != 0.0) loss -= target * ((double)logits[c] - lse);
+            if (a->dlogits != NULL) {
+                Real *to = &a->dlogits[i * a->C + c];
+                *to = (Real)((double)*to + (double)a->scale * (exp((double)logits[c] - lse) - target));
+            }
+        }
+        if (a->loss != NULL) a->loss[i] = loss;
+    }
+}
+
+static void sum_squares(int64_t n, const Real *x, double *sum) {
+    *sum = 0;
+    for (int64_t i = 0; i < n; i++) *sum += (double)x[i] * (double)x[i];
+}
+
+static void adamw(const AdamwArgs *a) {
+    for (int64_t i = 0; i < a->n; i++) {
+        const double g = a->grad_scale * (double)a->grad[i];
+        const double m = a->beta1 * (double)a->m[i] + (1.0 - a->beta1) * g;
+        const double v = a->beta2 * (double)a->v[i] + (1.0 - a->beta2) * g * g;
+        const double p = (double)a->p[i] * (1.0 - a->lr * a->weight_decay);
+        a->m[i] = (Real)m;
+        a->v[i] = (Real)v;
+        a->p[i] = (Real)(p - a->lr * (m / a->bias1) / (sqrt(v / a->bias2) + a->eps));
+    }
+}
+
+static void sgd(const SgdArgs *a) {
+    for (int64_t i = 0; i < a->n; i++) {
+        const double g = a->grad_scale * (double)a->grad[i] + a->weight_decay * (double)a->p[i];
+        const double m = a->momentum * (double)a->m[i] + g;
+        a->m[i] = (Real)m;
+        a->p[i] = (Real)((double)a->p[i] - a->lr * m);
+    }
+}
+
+const Backend backend_reference = {
+    .name = "reference",
+    .help = "plain loops with sums in double, one thread: the oracle",
+#define KERNEL(name, parameters) .name = name,
+#include "engine/kernels.def"
+#undef KERNEL
+};

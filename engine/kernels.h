@@ -1,0 +1,142 @@
+/* Backends: records of kernels, the only way ops reach numbers.
+ *
+ * kernels.def lists every kernel once. `reference` has them all: plain loops, double accumulation, never tuned. Another
+ * backend overrides what it does better and inherits the rest (backend_complete). A kernel that accumulates says so
+ * (+=); all others assign. Kernels may use every OpenMP thread but give the same bits at a fixed thread count: work is
+ * split by index and partial sums are added in the order of the threads. Matrices are row-major; ld is the distance
+ * between rows in elements. */
+#ifndef ENGINE_KERNELS_H
+#define ENGINE_KERNELS_H
+
+#include "engine/tensor.h"
+
+#include <stddef.h>
+
+typedef enum Activation { ACTIVATION_NONE, ACTIVATION_GELU } Activation;
+
+/* C (M,N) = A B + beta C, then the epilogue in this order: + bias, keep pre_activation, activation, + residual.
+ * A is stored (M,K), or (K,M) with trans_a; B is stored (K,N), or (N,K) with trans_b. */
+typedef struct Gemm {
+    int64_t     M, N, K;
+    bool        trans_a, trans_b;
+    const Real *a, *b;
+    int64_t     lda, ldb;
+    Real        beta;                /* 0 or 1; with 0, c is not read */
+    Real       *c;
+    int64_t     ldc;
+    const Real *bias;                /* (N) or NULL */
+    Real       *pre_activation;      /* (M,N), ld = N, or NULL: not kept */
+    Activation  activation;
+    const Real *residual;            /* (M,N), ld = N, or NULL; may be c itself */
+    const Tensor *parameter;         /* whose data b is, or NULL: key of packed copies together with its version */
+} Gemm;
+
+/* y = (x - mean) inv_sd gain + bias over the last dimension. x, y (M,D); mean, inv_sd (M), NULL: not kept. */
+typedef struct LayerNormArgs {
+    int64_t     M, D;
+    Real        eps;
+    const Real *x, *gain, *bias;
+    Real       *y, *mean, *inv_sd;
+    /* backward only */
+    const Real *dy;
+    Real       *dx;                  /* NULL: not wanted */
+    bool        dx_assign;           /* assign dx instead of adding to it */
+    Real       *dgain, *dbias;       /* += */
+} LayerNormArgs;
+
+/* out_i = sum_j softmax_j(scale q_i.k_j + bias_ij) v_j within each sequence and head; queries and keys have row offsets
+ * of their own. Head h of query row i starts at q + i q_ld + h q_head. lse keeps log-sum-exp rows instead of (N,N). */
+typedef struct AttentionArgs {
+    int            n_sequences, H, E, Ev;           /* heads; width of q and k; width of v, a head */
+    const int32_t *q_offset, *k_offset;             /* (n_sequences+1) */
+    Real           scale;
+    const Real    *q, *k, *v;
+    int64_t        q_ld, k_ld, v_ld, q_head, k_head, v_head;
+    const Real    *bias;                            /* (H,Nq,Nk), all sequences then have these lengths; or NULL */
+    Real          *out;                             /* (Mq, H Ev) */
+    Real          *lse;                             /* (Mq,H), NULL: not kept */
+    /* backward only: reads out and lse */
+    const Real    *dout;                            /* (Mq, H Ev) */
+    Real          *dq, *dk, *dv;                    /* laid out as q, k, v; NULL: not wanted (all three or none) */
+    bool           assign;                          /* assign dq, dk, dv instead of adding */
+    Real          *dbias;                           /* += (H,Nq,Nk), or NULL */
+} AttentionArgs;
+
+/* Images (B,C,side,side) to rows (B n n, C P P), n = side/P: channel-major, then patch row, then column. */
+typedef struct PatchArgs {
+    int64_t     B, C, height, width, P;
+    const Real *images;
+    Real       *rows;
+    Real       *dimages;                            /* backward: += from rows */
+} PatchArgs;
+
+/* loss_i = -(sum_c target_ic log softmax_c(logits_i)); target is one-hot(label) or soft, then smoothed:
+ * (1-eps) target + eps/C. dlogits_i = scale (softmax - target), NULL: not wanted; += */
+typedef struct CrossEntropyArgs {
+    int64_t        B, C;
+    const Real    *logits;
+    const int32_t *labels;                          /* (B) in [0,C), or NULL with soft */
+    const Real    *soft;                            /* (B,C) rows that sum to 1, or NULL with labels */
+    Real           smoothing;
+    double        *loss;                            /* (B), NULL: not wanted */
+    Real           scale;
+    Real          *dlogits;
+} CrossEntropyArgs;
+
+/* y = x keep ? x / (1 - rate) : 0 per element; the draw is addressed by (seed, stream, step, image, layer, patch,
+ * channel), see rng.h. With per_image the draw is one for the whole image (drop path). */
+typedef struct DropArgs {
+    int64_t          M, D;
+    const Real      *x;
+    Real            *y;                             /* assigned; may be x; with accumulate: += */
+    bool             accumulate;
+    const TokenRows *rows;
+    double           rate;
+    uint64_t         seed;
+    const char      *stream;
+    int64_t          step;
+    int              layer;
+    bool             per_image;
+} DropArgs;
+
+/* Decoupled AdamW (Loshchilov & Hutter 2019), one tensor: p -= lr weight_decay p; m, v averages of g = grad_scale grad;
+ * p -= lr (m/bias1) / (sqrt(v/bias2) + eps). */
+typedef struct AdamwArgs {
+    int64_t     n;
+    Real       *p, *m, *v;
+    const Real *grad;
+    double      lr, beta1, beta2, eps, weight_decay, bias1, bias2, grad_scale;
+} AdamwArgs;
+
+/* m = momentum m + (grad_scale grad + weight_decay p); p -= lr m */
+typedef struct SgdArgs {
+    int64_t     n;
+    Real       *p, *m;
+    const Real *grad;
+    double      lr, momentum, weight_decay, grad_scale;
+} SgdArgs;
+
+typedef struct Backend {
+    const char *name;
+    const char *help;
+    bool      (*usable)(void);        /* NULL: always */
+#define KERNEL(name, parameters) void (*name) parameters;
+#include "engine/kernels.def"
+#undef KERNEL
+} Backend;
+
+/* The backend with its gaps filled by the reference. */
+Backend backend_complete(const Backend *partial);
+
+/* Backends by name (engine/backends/backends.def). backend_find: complete and ready, static; NULL when unknown. */
+const Backend *backend_find(const char *name);
+const char    *backend_names(void);
+int            backend_count(void);
+const Backend *backend_partial(int i);      /* as its file declares it: gaps are NULL */
+const Backend *backend_default(void);
+
+#define BACKEND(name) extern const Backend backend_##name;
+#include "engine/backends/backends.def"
+#undef BACKEND
+
+#endif

@@ -1,0 +1,35 @@
+#include "engine/optimizer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const Optimizer *const optimizers[] = {
+#define OPTIMIZER(name) &optimizer_##name,
+#include "engine/optimizers/optimizers.def"
+#undef OPTIMIZER
+};
+enum { N_OPTIMIZERS = sizeof optimizers / sizeof optimizers[0] };
+
+const Optimizer *optimizer_find(const char *name) {
+    for (int i = 0; i < N_OPTIMIZERS; i++)
+        if (strcmp(optimizers[i]->name, name) == 0) return optimizers[i];
+    return NULL;
+}
+
+const char *optimizer_names(void) {
+    return ""
+#define OPTIMIZER(name) #name " "
+#include "engine/optimizers/optimizers.def"
+#undef OPTIMIZER
+        ;
+}
+
+void optimizer_step(const Optimizer *o, Params *params, const Backend *backend, const OptimizerStep *s) {
+    for (int i = 0; i < params_count(params); i++) {
+        Param *p = params_at(params, i);
+        if (p->role == PARAM_BUFFER) continue;
+        CHECK(p->m != NULL && p->tensor->grad != NULL && !p->tensor->grad_fresh, "optimizer: %s has no settled gradient or state", p->name);
+        o->step(p, backend, s);
+        param_touch(p);
+    }
+}

@@ -1,0 +1,8 @@
+/* Row loops for x86 with AVX-512 F, BW, VL and DQ. */
+#ifndef REAL_DOUBLE
+
+#define SIMD_NAME   "avx512"
+#define SIMD_RECORD simd_rows_avx512
+#include "engine/simd/rows_body.h"
+
+#endif

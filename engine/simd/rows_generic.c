@@ -1,0 +1,8 @@
+/* Row loops for any CPU: SSE2, NEON or plain C, by the compiler's own vectors. */
+#ifndef REAL_DOUBLE
+
+#define SIMD_NAME   "generic"
+#define SIMD_RECORD simd_rows_generic
+#include "engine/simd/rows_body.h"
+
+#endif

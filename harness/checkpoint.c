@@ -1,0 +1,239 @@
+#include "harness/checkpoint.h"
+
+#include "engine/digest.h"
+#include "engine/json.h"
+#include "engine/safetensors.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { KEPT = 2, MAX_FOUND = 64, PATH_BYTES = 4400 };
+
+/* --- the run's numbers as text; reals as %a, which reads back bit for bit --- */
+
+#define RUN_COUNTS(X) X(epoch) X(step_in_epoch) X(step) X(steps_per_epoch) X(n_steps) X(correct_count) X(seen_count) \
+                      X(elapsed_epoch_ns) X(macs_per_step)
+
+static char *state_text(const TrainRun *r) {
+    char  *text = NULL;
+    size_t size = 0;
+    FILE  *f    = open_memstream(&text, &size);
+    if (f == NULL) return NULL;
+#define X(member) fprintf(f, #member " %" PRId64 "\n", (int64_t)r->member);
+    RUN_COUNTS(X)
+#undef X
+    fprintf(f, "elapsed_ns %" PRIu64 "\npeak_activation_bytes %zu\nresumed_count %d\nloss_sum %a\ngrad_norm_sum %a\nconfig %s\n",
+            r->elapsed_ns, r->peak_activation_bytes, r->resumed_count, r->loss_sum, r->grad_norm_sum, r->config_digest);
+    for (int i = 0; i < r->n_points; i++) {
+        const TrainPoint *p = &r->point[i];
+        fprintf(f, "point %" PRId64 " %" PRId64 " %a %a %a %a %a %d %a %a %" PRIu64 "\n", p->epoch, p->step, p->train_loss,
+                p->train_top1_ratio, p->grad_norm, p->lr, p->images_per_s, (int)p->tested, p->test_loss, p->test_top1_ratio, p->elapsed_ns);
+    }
+    const bool bad = ferror(f) != 0;
+    if (fclose(f) != 0 || bad) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static bool state_read(TrainRun *r, const char *text) {
+    for (const char *line = text; *line != '\0';) {
+        const char *end = strchr(line, '\n');
+        char        key[32], rest[480];
+        if (end == NULL || end - line >= (long)sizeof rest) return false;
+        memcpy(rest, line, (size_t)(end - line));
+        rest[end - line] = '\0';
+        line = end + 1;
+        const char *blank = strchr(rest, ' ');
+        if (blank == NULL || blank - rest >= (long)sizeof key) return false;
+        memcpy(key, rest, (size_t)(blank - rest));
+        key[blank - rest] = '\0';
+        const char *value = blank + 1;
+        if (strcmp(key, "point") == 0) {
+            TrainPoint p = {0};
+            int        tested;
+            if (sscanf(value, "%" SCNd64 " %" SCNd64 " %la %la %la %la %la %d %la %la %" SCNu64, &p.epoch, &p.step, &p.train_loss,
+                       &p.train_top1_ratio, &p.grad_norm, &p.lr, &p.images_per_s, &tested, &p.test_loss, &p.test_top1_ratio,
+                       &p.elapsed_ns) != 11) return false;
+            p.tested = tested != 0;
+            if (r->n_points == r->capacity) {
+                const int   capacity = r->capacity > 0 ? 2 * r->capacity : 64;
+                TrainPoint *grown    = realloc(r->point, (size_t)capacity * sizeof *grown);
+                if (grown == NULL) return false;
+                r->point    = grown;
+                r->capacity = capacity;
+            }
+            r->point[r->n_points++] = p;
+        }
+#define X(member) else if (strcmp(key, #member) == 0) r->member = strtoll(value, NULL, 10);
+        RUN_COUNTS(X)
+#undef X
+        else if (strcmp(key, "elapsed_ns") == 0)            r->elapsed_ns = strtoull(value, NULL, 10);
+        else if (strcmp(key, "peak_activation_bytes") == 0) r->peak_activation_bytes = strtoull(value, NULL, 10);
+        else if (strcmp(key, "resumed_count") == 0)         r->resumed_count = (int)strtol(value, NULL, 10);
+        else if (strcmp(key, "loss_sum") == 0)              r->loss_sum = strtod(value, NULL);
+        else if (strcmp(key, "grad_norm_sum") == 0)         r->grad_norm_sum = strtod(value, NULL);
+        else if (strcmp(key, "config") == 0)                snprintf(r->config_digest, sizeof r->config_digest, "%.16s", value);
+        else return false;
+    }
+    return r->epoch >= 0 && r->step >= 0 && r->step_in_epoch >= 0 && r->step_in_epoch <= r->steps_per_epoch;
+}
+
+/* --- the digest: over the state's text and every tensor's bytes, in the registry's order --- */
+
+static uint64_t digest_add(uint64_t sum, const void *bytes, size_t n) {
+    const uint64_t pair[2] = {sum, digest_xxh64(bytes, n)};
+    return digest_xxh64(pair, sizeof pair);
+}
+
+static void digest_text(const char *state, const Model *m, char text[17]) {
+    uint64_t sum = digest_add(0, state, strlen(state));
+    for (int i = 0; i < params_count(m->params); i++) {
+        const Param *p     = params_at(m->params, i);
+        const size_t bytes = (size_t)tensor_count(p->tensor) * sizeof(Real);
+        sum = digest_add(sum, p->tensor->data, bytes);
+        if (p->m != NULL) sum = digest_add(digest_add(sum, p->m, bytes), p->v, bytes);
+    }
+    snprintf(text, 17, "%016" PRIx64, sum);
+}
+
+/* --- files --- */
+
+typedef struct Found { int64_t step; } Found;
+
+static int newest_first(const void *a, const void *b) {
+    const int64_t x = ((const Found *)a)->step, y = ((const Found *)b)->step;
+    return x > y ? -1 : x < y;
+}
+
+static int find(const char *dir, Found found[MAX_FOUND]) {
+    int  n = 0;
+    DIR *d = opendir(dir);
+    if (d == NULL) return 0;
+    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+        int64_t step;
+        int     end = 0;
+        if (sscanf(e->d_name, "checkpoint-%" SCNd64 ".safetensors%n", &step, &end) == 1 && end > 0 && e->d_name[end] == '\0' && n < MAX_FOUND)
+            found[n++].step = step;
+    }
+    closedir(d);
+    qsort(found, (size_t)n, sizeof *found, newest_first);
+    return n;
+}
+
+static void path_of(char path[PATH_BYTES], const char *dir, int64_t step) {
+    snprintf(path, PATH_BYTES, "%s/checkpoint-%" PRId64 ".safetensors", dir, step);
+}
+
+static void remove_beyond(const char *dir, int keep) {
+    Found found[MAX_FOUND];
+    const int n = find(dir, found);
+    for (int i = keep; i < n; i++) {
+        char path[PATH_BYTES];
+        path_of(path, dir, found[i].step);
+        (void)unlink(path);                        /* an old one that stays does no harm */
+    }
+}
+
+static const SafeDtype dtype = sizeof(Real) == sizeof(float) ? SAFE_F32 : SAFE_F64;
+
+static bool add(SafeWriter *w, const char *kind, const Param *p, const Real *data, Error *err) {
+    char name[PARAM_NAME_MAX + 16];
+    snprintf(name, sizeof name, "%s.%s", kind, p->name);
+    return safe_writer_add(w, name, dtype, p->tensor->n_dims, p->tensor->dim, data, err);
+}
+
+bool checkpoint_save(const Model *m, const TrainRun *run, const char *dir, Error *err) {
+    SafeWriter *w     = NULL;
+    char       *state = state_text(run), digest[17], path[PATH_BYTES];
+    bool        ok    = false;
+    if (state == NULL) {
+        FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for the state of the run");
+        goto done;
+    }
+    digest_text(state, m, digest);
+    if (!safe_writer_create(&w, err) || !safe_writer_metadata(w, "state", state, err) || !safe_writer_metadata(w, "digest", digest, err))
+        goto done;
+    for (int i = 0; i < params_count(m->params); i++) {
+        const Param *p = params_at(m->params, i);
+        if (!add(w, "weight", p, p->tensor->data, err)) goto done;
+        if (p->m != NULL && (!add(w, "m", p, p->m, err) || !add(w, "v", p, p->v, err))) goto done;
+    }
+    path_of(path, dir, run->step);
+    ok = safe_writer_save(w, path, NULL, err);
+    if (ok) remove_beyond(dir, KEPT);
+done:
+    safe_writer_destroy(w);
+    free(state);
+    return ok;
+}
+
+static bool read_tensor(const SafeFile *f, const char *kind, const Param *p, Real *out) {
+    char name[PARAM_NAME_MAX + 16];
+    snprintf(name, sizeof name, "%s.%s", kind, p->name);
+    const SafeEntry *e = safetensors_find(f, name);
+    if (e == NULL || e->dtype != dtype || e->n_values != tensor_count(p->tensor)) return false;
+    memcpy(out, e->data, e->bytes);
+    return true;
+}
+
+/* Reads one file whole; false with *why when anything about it is not as saved. */
+static bool load_one(Model *m, TrainRun *run, const char *path, const char **why) {
+    SafeFile *f     = NULL;
+    Error     inner = {0};
+    bool      ok    = false;
+    char      digest[17];
+    *why = "cannot be read";
+    if (!safetensors_open(&f, path, &inner)) goto done;
+    const char *state = safetensors_metadata(f, "state"), *saved = safetensors_metadata(f, "digest");
+    *why = "is no checkpoint of this model";
+    if (state == NULL || saved == NULL) goto done;
+    for (int i = 0; i < params_count(m->params); i++) {
+        Param *p = params_at(m->params, i);
+        if (!read_tensor(f, "weight", p, p->tensor->data)) goto done;
+        if (p->m != NULL && (!read_tensor(f, "m", p, p->m) || !read_tensor(f, "v", p, p->v))) goto done;
+    }
+    digest_text(state, m, digest);
+    *why = "is damaged: its digest does not fit";
+    if (strcmp(digest, saved) != 0) goto done;
+    *why = "holds a state that cannot be read";
+    ok = state_read(run, state);
+done:
+    safetensors_close(f);
+    return ok;
+}
+
+bool checkpoint_load(Model *m, TrainRun *run, const char *dir, bool *found_one, Error *err) {
+    Found     found[MAX_FOUND];
+    const int n = find(dir, found);
+    *found_one = false;
+    for (int i = 0; i < n; i++) {
+        TrainRun    read = {0};
+        const char *why;
+        char        path[PATH_BYTES];
+        path_of(path, dir, found[i].step);
+        if (!load_one(m, &read, path, &why)) {
+            fprintf(stderr, "warning: %s %s; passed over\n", path, why);
+            train_run_free(&read);
+            continue;
+        }
+        if (strcmp(read.config_digest, run->config_digest) != 0) {
+            train_run_free(&read);
+            FAIL(err, "", "holds a run with other settings; choose another --out, or remove it to start again");
+            return error_in(err, dir);
+        }
+        read.resumed_count++;
+        *run = read;
+        params_touch(m->params);
+        *found_one = true;
+        return true;
+    }
+    return true;
+}
+
+void checkpoint_remove_all(const char *dir) { remove_beyond(dir, 0); }

@@ -1,0 +1,17 @@
+/* The whole state of a training run in one file: weights, optimizer state, position, curve.
+ *
+ * DIR/checkpoint-<step>.safetensors with tensors weight.<name>, m.<name>, v.<name> and the rest as text in its metadata,
+ * under a digest of all of it. The two newest are kept: a damaged newest one falls back to the other. */
+#ifndef HARNESS_CHECKPOINT_H
+#define HARNESS_CHECKPOINT_H
+
+#include "harness/train.h"
+
+bool checkpoint_save(const Model *m, const TrainRun *run, const char *dir, Error *err);
+/* Loads the newest good one; *found false when there is none. A damaged one is told on stderr and passed over; one of other
+ * settings is an error. */
+bool checkpoint_load(Model *m, TrainRun *run, const char *dir, bool *found, Error *err);
+/* Removes what training left once its weights are written. */
+void checkpoint_remove_all(const char *dir);
+
+#endif

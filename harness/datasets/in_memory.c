@@ -1,0 +1,22 @@
+#include "harness/datasets/in_memory.h"
+
+#include <stdlib.h>
+
+bool in_memory_view(const Dataset *d, int64_t index, Image *image, int *label, Error *err) {
+    (void)err;
+    const InMemory *m     = d->state;
+    const int64_t   bytes = (int64_t)m->height * m->width * d->channels;
+    *image = (Image){.width = m->width, .height = m->height, .channels = d->channels, .orientation = 1,
+                     .pixels = m->pixels + index * bytes};
+    *label = m->labels[index];
+    return true;
+}
+
+void in_memory_close(Dataset *d) {
+    InMemory *m = d->state;
+    if (m == NULL) return;
+    free(m->pixels_owner);
+    free(m->labels_owner);
+    free(m);
+    d->state = NULL;
+}

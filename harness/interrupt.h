@@ -1,0 +1,11 @@
+/* Ctrl-C and SIGTERM as a question asked between steps: the work in hand is finished and saved. A second signal ends the
+ * process at once. */
+#ifndef HARNESS_INTERRUPT_H
+#define HARNESS_INTERRUPT_H
+
+#include "engine/error.h"
+
+void interrupt_catch(void);          /* from now on signals only raise a flag */
+bool interrupted(Error *err);        /* true, with *err of status 130 or 143, once one came */
+
+#endif

@@ -1,0 +1,217 @@
+#include "harness/train.h"
+
+#include "engine/clock.h"
+#include "engine/file.h"
+#include "harness/augment.h"
+#include "harness/checkpoint.h"
+#include "harness/interrupt.h"
+#include "harness/loader.h"
+#include "harness/progress.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool train_optimizer(const TrainSettings *s, const Optimizer **out, OptimizerSettings *settings, Error *err) {
+    *out = optimizer_find(s->optimizer);
+    if (*out == NULL) return FAIL(err, "/train/optimizer", "no optimizer '%.40s'; known: %s", s->optimizer, optimizer_names());
+    *settings = (OptimizerSettings){.weight_decay = s->weight_decay, .beta1 = s->beta1, .beta2 = s->beta2, .eps = s->eps, .momentum = s->momentum};
+    return true;
+}
+
+bool train_gradients(Model *m, Tape *tape, const TrainSettings *s, int64_t step, const TrainBatch *batch, StepReport *report, Error *err) {
+    int channels, height, width, classes;
+    m->kind->image_shape(m->self, &channels, &height, &width, &classes);
+    tape_begin(tape, true, (TapeStep){.seed = (uint64_t)s->seed, .step = step, .training = true, .dropout = s->dropout, .drop_path = s->drop_path});
+    ModelOutput y;
+    m->kind->forward(m->self, tape, &(ModelInput){batch_tensor(tape, batch->images, batch->n, channels, height, width), batch->ids}, &y);
+    scope_open(tape, "loss", -1);
+    Tensor *loss = op_cross_entropy(tape, y.logits, batch->labels, NULL, s->label_smoothing);
+    if (y.auxiliary_loss != NULL) loss = op_add(tape, loss, y.auxiliary_loss);
+    loss = scope_close(tape, loss);
+    params_zero_grads(m->params);
+    tape_backward(tape, loss);
+    if (tape_failed(tape))
+        return FAIL_STATUS(err, EXIT_MACHINE, "/train/batch_size", "out of memory in a training step of %d images; try a smaller batch", batch->n);
+    params_settle_grads(m->params);
+    report->loss          = loss->data[0];
+    report->grad_norm     = params_grad_norm(m->params, tape_backend(tape));
+    report->correct_count = 0;
+    for (int b = 0; b < batch->n; b++)
+        report->correct_count += logits_best(y.logits->data + (int64_t)b * classes, classes) == batch->labels[b];
+    return true;
+}
+
+void train_update(Model *m, Tape *tape, const TrainSettings *s, const Optimizer *o, int64_t t, double lr, double grad_norm) {
+    const OptimizerSettings settings = {.weight_decay = s->weight_decay, .beta1 = s->beta1, .beta2 = s->beta2, .eps = s->eps, .momentum = s->momentum};
+    const double            clip     = s->clip_grad > 0 && grad_norm > s->clip_grad ? s->clip_grad / grad_norm : 1;
+    optimizer_step(o, m->params, tape_backend(tape), &(OptimizerStep){.settings = &settings, .t = t, .lr = lr, .grad_scale = clip});
+}
+
+static bool point_add(TrainRun *r, const TrainPoint *p, Error *err) {
+    if (r->n_points == r->capacity) {
+        const int   capacity = r->capacity > 0 ? 2 * r->capacity : 64;
+        TrainPoint *grown    = realloc(r->point, (size_t)capacity * sizeof *grown);
+        if (grown == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for the training curve");
+        r->point    = grown;
+        r->capacity = capacity;
+    }
+    r->point[r->n_points++] = *p;
+    return true;
+}
+
+void train_run_free(TrainRun *r) {
+    free(r->point);
+    r->point    = NULL;
+    r->n_points = r->capacity = 0;
+}
+
+/* What the loop needs besides the run's own state. */
+typedef struct Trainer {
+    Model               *model;
+    Tape                *tape;
+    const Dataset       *train, *test;
+    const TrainSettings *s;
+    const Optimizer     *optimizer;
+    const char          *dir;
+    Loader              *loader;
+    int64_t             *order;              /* (n_images) the permutation of the epoch in hand */
+    Augment              augment;
+    Progress             progress;
+    TrainRun            *run;
+    uint64_t             session_ns, saved_ns, session_elapsed_ns;   /* when this process began and last saved; time of sessions before */
+    bool                 quiet;
+} Trainer;
+
+static bool save(Trainer *t, Error *err) {
+    t->run->elapsed_ns = t->session_elapsed_ns + (clock_now_ns() - t->session_ns);
+    t->saved_ns        = clock_now_ns();
+    return checkpoint_save(t->model, t->run, t->dir, err);
+}
+
+static bool one_step(Trainer *t, const LoaderBatch *batch, Error *err) {
+    TrainRun        *r  = t->run;
+    const uint64_t   started_ns = clock_now_ns();
+    StepReport       report;
+    const TrainBatch b  = {batch->images, batch->labels, batch->ids, batch->n_images};
+    const double     lr = train_learning_rate(t->s, r->step, r->steps_per_epoch, r->n_steps);
+    for (int i = 0; i < b.n; i++)
+        if (b.labels[i] < 0) return FAIL(err, "/data", "image %lld of %s has no label", (long long)b.ids[i], t->train->name);
+    profile_clear(tape_profile(t->tape));
+    if (!train_gradients(t->model, t->tape, t->s, r->step, &b, &report, err)) return false;
+    if (!isfinite(report.loss) || !isfinite(report.grad_norm))
+        return FAIL_STATUS(err, EXIT_CELLS, "/train", "the loss is not finite at step %lld (epoch %lld); the last checkpoint is kept; try a smaller lr or clip_grad",
+                           (long long)r->step, (long long)r->epoch);
+    train_update(t->model, t->tape, t->s, t->optimizer, r->step + 1, lr, report.grad_norm);
+    r->macs_per_step = profile_total(tape_profile(t->tape), 0, 0).macs + profile_total(tape_profile(t->tape), 0, 1).macs;
+    r->loss_sum      += report.loss * b.n;
+    r->grad_norm_sum += report.grad_norm * b.n;
+    r->correct_count += report.correct_count;
+    r->seen_count    += b.n;
+    r->elapsed_epoch_ns += (int64_t)(clock_now_ns() - started_ns);
+    r->step++;
+    r->step_in_epoch++;
+    const size_t peak = arena_peak_bytes(tape_arena(t->tape));
+    if (peak > r->peak_activation_bytes) r->peak_activation_bytes = peak;
+    char text[160];
+    snprintf(text, sizeof text, "epoch %lld/%d  loss %.4f  top-1 %.2f %%  %.0f images/s", (long long)r->epoch + 1, (int)((r->n_steps + r->steps_per_epoch - 1) / r->steps_per_epoch),
+             r->loss_sum / (double)r->seen_count, 100.0 * (double)r->correct_count / (double)r->seen_count,
+             (double)r->seen_count / ((double)r->elapsed_epoch_ns / 1e9));
+    progress_show(&t->progress, r->step, false, text);
+    return true;
+}
+
+/* Closes the epoch in hand: a point of the curve, with a test when one is due. */
+static bool end_epoch(Trainer *t, Error *err) {
+    TrainRun  *r    = t->run;
+    const bool last = r->step == r->n_steps;
+    TrainPoint p    = {.epoch = r->epoch + 1, .step = r->step, .train_loss = r->loss_sum / (double)r->seen_count,
+                       .train_top1_ratio = (double)r->correct_count / (double)r->seen_count, .grad_norm = r->grad_norm_sum / (double)r->seen_count,
+                       .lr = train_learning_rate(t->s, r->step - 1, r->steps_per_epoch, r->n_steps),
+                       .images_per_s = (double)r->seen_count / ((double)r->elapsed_epoch_ns / 1e9)};
+    if (!last && t->s->eval_every > 0 && (r->epoch + 1) % t->s->eval_every == 0) {
+        Evaluation e;
+        if (!evaluate(t->model, t->tape, t->test, &(EvaluateOptions){t->s->eval_batch_size, t->s->loader_threads, true}, &e, err)) {
+            Error saving = {0};
+            if (err->exit_status >= EXIT_INTERRUPTED && !save(t, &saving)) *err = saving;
+            return false;
+        }
+        p.tested          = true;
+        p.test_loss       = e.loss;
+        p.test_top1_ratio = (double)e.top1_count / (double)e.images_count;
+    }
+    p.elapsed_ns = t->session_elapsed_ns + (clock_now_ns() - t->session_ns);
+    char text[200], tested[64] = "";
+    if (p.tested) snprintf(tested, sizeof tested, "  test %.2f %%", 100 * p.test_top1_ratio);
+    snprintf(text, sizeof text, "epoch %lld  loss %.4f  top-1 %.2f %%%s  %.0f images/s", (long long)p.epoch, p.train_loss, 100 * p.train_top1_ratio,
+             tested, p.images_per_s);
+    progress_show(&t->progress, r->step, true, text);
+    if (t->progress.terminal && !t->quiet) fprintf(stderr, "\n");
+    if (!point_add(r, &p, err)) return false;
+    r->epoch++;
+    r->step_in_epoch = 0;
+    r->loss_sum = r->grad_norm_sum = 0;
+    r->correct_count = r->seen_count = r->elapsed_epoch_ns = 0;
+    return save(t, err);
+}
+
+/* The rest of the epoch in hand, from step_in_epoch on. */
+static bool run_epoch(Trainer *t, Error *err) {
+    TrainRun     *r    = t->run;
+    const int64_t skip = r->step_in_epoch * t->s->batch_size;
+    rng_permutation(rng_stream((uint64_t)t->s->seed, "shuffle"), r->epoch, t->train->n_images, t->order);
+    if (!loader_start(t->loader, t->order + skip, t->train->n_images - skip, r->epoch, err)) return false;
+    while (r->step_in_epoch < r->steps_per_epoch && r->step < r->n_steps) {
+        const LoaderBatch *batch;
+        if (!loader_next(t->loader, &batch, err)) return false;
+        CHECK(batch != NULL, "the loader ended before the epoch");
+        if (!one_step(t, batch, err)) return false;
+        if (interrupted(err)) {
+            Error saving = {0};
+            if (!save(t, &saving)) *err = saving;
+            return false;
+        }
+        if (t->s->checkpoint_s > 0 && (double)(clock_now_ns() - t->saved_ns) > t->s->checkpoint_s * 1e9 && !save(t, err)) return false;
+    }
+    return end_epoch(t, err);
+}
+
+bool train_run(Model *m, Tape *tape, const Dataset *train, const Dataset *test, const TrainSettings *s, const char *dir, bool quiet,
+               TrainRun *r, Error *err) {
+    Trainer           t  = {.model = m, .tape = tape, .train = train, .test = test, .s = s, .dir = dir, .run = r, .quiet = quiet,
+                            .augment = {(uint64_t)s->seed, s->crop_padding, s->flip}};
+    OptimizerSettings settings;
+    bool              ok = false, resumed = false;
+    if (!model_fits_data(m, train, true, err) || !model_fits_data(m, test, true, err) || !train_optimizer(s, &t.optimizer, &settings, err)) goto done;
+    if (train->n_images < s->batch_size) {
+        FAIL(err, "/train/batch_size", "must be at most the %lld training images, got %d", (long long)train->n_images, s->batch_size);
+        goto done;
+    }
+    if (!params_want_grads(m->params, err) || !params_want_state(m->params, err) || !file_make_dirs(dir, err)) goto done;
+    r->steps_per_epoch = train->n_images / s->batch_size;
+    r->n_steps         = s->steps > 0 ? s->steps : s->epochs * r->steps_per_epoch;
+    if (!checkpoint_load(m, r, dir, &resumed, err)) goto done;
+    t.order = malloc((size_t)train->n_images * sizeof *t.order);
+    if (t.order == NULL) {
+        FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for the order of %lld images", (long long)train->n_images);
+        goto done;
+    }
+    const bool augmented = s->crop_padding > 0 || s->flip;
+    if (!loader_create(&t.loader, train, &(LoaderOptions){.batch_size = s->batch_size, .n_threads = s->loader_threads, .drop_last = true,
+                                                          .transform = augmented ? augment_image : NULL, .transform_self = &t.augment}, err))
+        goto done;
+    if (resumed && !quiet) fprintf(stderr, "train: resuming at step %lld of %lld\n", (long long)r->step, (long long)r->n_steps);
+    t.session_ns         = t.saved_ns = clock_now_ns();
+    t.session_elapsed_ns = r->elapsed_ns;
+    progress_begin(&t.progress, "train", r->step, r->n_steps, quiet);
+    while (r->step < r->n_steps)
+        if (!run_epoch(&t, err)) goto done;
+    progress_end(&t.progress);
+    r->elapsed_ns = t.session_elapsed_ns + (clock_now_ns() - t.session_ns);
+    ok = true;
+done:
+    loader_destroy(t.loader);
+    free(t.order);
+    return ok;
+}

@@ -1,0 +1,50 @@
+#include "harness/train_settings.h"
+
+#include <math.h>
+
+static const char *const schedules[] = {"cosine", "constant", "step", NULL};
+
+const Field train_fields[] = {
+    INT_FIELD (TrainSettings, epochs,          1, 100000,  20,   "passes over the training images"),
+    INT_FIELD (TrainSettings, steps,           0, 2000000000, 0, "optimizer steps, instead of epochs; 0: epochs decide"),
+    INT_FIELD (TrainSettings, batch_size,      1, 65536,   128,  "images a step; the last ones of an epoch that fill no batch are left out"),
+    INT_FIELD (TrainSettings, seed,            0, 2147483647, 1, "of initial weights, order, augmentation, dropout and drop path"),
+    TEXT_FIELD(TrainSettings, optimizer,       "adamw",          "adamw or sgd"),
+    REAL_FIELD(TrainSettings, lr,              0, 100,     1e-3, "highest learning rate"),
+    REAL_FIELD(TrainSettings, min_lr,          0, 100,     1e-5, "where the cosine ends"),
+    REAL_FIELD(TrainSettings, warmup_epochs,   0, 100000,  1,    "linear warm-up, may be a fraction"),
+    REAL_FIELD(TrainSettings, warmup_lr,       0, 100,     1e-6, "where the warm-up begins"),
+    WORD_FIELD(TrainSettings, schedule,        schedules,  SCHEDULE_COSINE, "after the warm-up: cosine to min_lr, constant, or step"),
+    REAL_FIELD(TrainSettings, step_epochs,     0.001, 100000, 30, "schedule step: epochs between reductions"),
+    REAL_FIELD(TrainSettings, step_factor,     0, 1,       0.1,  "schedule step: factor of each reduction"),
+    REAL_FIELD(TrainSettings, weight_decay,    0, 100,     0.05, "of tensors of two or more dimensions, but class token and positions"),
+    REAL_FIELD(TrainSettings, beta1,           0, 0.999999, 0.9, "adamw: decay of the mean gradient"),
+    REAL_FIELD(TrainSettings, beta2,           0, 0.999999, 0.999, "adamw: decay of the mean squared gradient"),
+    REAL_FIELD(TrainSettings, eps,             0, 1,       1e-8, "adamw: added to the root"),
+    REAL_FIELD(TrainSettings, momentum,        0, 0.999999, 0.9, "sgd"),
+    REAL_FIELD(TrainSettings, clip_grad,       0, 1e9,     0,    "largest L2 norm of all gradients together; 0: no clipping"),
+    REAL_FIELD(TrainSettings, label_smoothing, 0, 1,       0.1,  "share of the target spread over all classes"),
+    REAL_FIELD(TrainSettings, drop_path,       0, 0.99,    0,    "stochastic depth of the last block; earlier ones linearly less"),
+    REAL_FIELD(TrainSettings, dropout,         0, 0.99,    0,    "after the GELU of every MLP"),
+    INT_FIELD (TrainSettings, crop_padding,    0, 64,      0,    "random crop after padding by so many zero pixels a side"),
+    BOOL_FIELD(TrainSettings, flip,            false,            "horizontal flip of every second image"),
+    INT_FIELD (TrainSettings, loader_threads,  0, 64,      1,    "threads that prepare batches; 0: the training thread itself"),
+    INT_FIELD (TrainSettings, eval_every,      0, 100000,  1,    "epochs between tests for the curve; 0: only at the end"),
+    REAL_FIELD(TrainSettings, checkpoint_s,    0, 1e9,     120,  "seconds between checkpoints; one is also written after every epoch"),
+    INT_FIELD (TrainSettings, eval_batch_size, 1, 65536,   100,  "images a batch of the test"),
+    FIELDS_END,
+};
+
+double train_learning_rate(const TrainSettings *s, int64_t step, int64_t steps_per_epoch, int64_t n_steps) {
+    const double warmup = fmin(s->warmup_epochs * (double)steps_per_epoch, (double)n_steps);
+    const double at     = (double)step;
+    if (at < warmup) return s->warmup_lr + (s->lr - s->warmup_lr) * (at + 1) / warmup;
+    switch (s->schedule) {
+    case SCHEDULE_COSINE: {
+        const double left = (double)n_steps - warmup, done = left > 0 ? (at - warmup) / left : 1;
+        return s->min_lr + 0.5 * (s->lr - s->min_lr) * (1 + cos(3.14159265358979323846 * done));
+    }
+    case SCHEDULE_STEP: return s->lr * pow(s->step_factor, floor(at / (s->step_epochs * (double)steps_per_epoch)));
+    default:            return s->lr;
+    }
+}

@@ -1,0 +1,172 @@
+#include "models/model.h"
+
+#include "engine/safetensors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool model_new(Model **out, const ModelKind *kind, Error *err) {
+    Model *m = calloc(1, sizeof *m);
+    if (m == NULL || (m->self = calloc(1, kind->size_bytes)) == NULL) {
+        free(m);
+        return FAIL_STATUS(err, EXIT_MACHINE, "", "cannot allocate a model");
+    }
+    m->kind = kind;
+    fields_default(kind->fields, m->self);
+    *out = m;
+    return true;
+}
+
+bool model_build(Model *m, Error *err) {
+    if (!m->kind->prepare(m->self, err)) return false;
+    if (!params_create(&m->params, err)) return false;
+    m->kind->each_param(m->self, m->params);
+    if (params_failed(m->params)) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for the model's weights");
+    return true;
+}
+
+void model_destroy(Model *m) {
+    if (m == NULL) return;
+    params_destroy(m->params);
+    free(m->self);
+    free(m);
+}
+
+/* A list of at most a few hundred bytes that says how much it left out. */
+typedef struct Complaints { char text[400]; int n; } Complaints;
+
+static void complain(Complaints *c, const char *name, const char *what) {
+    const size_t n = strlen(c->text);
+    if (n < 320) snprintf(c->text + n, sizeof c->text - n, "%s%.90s%s%s", n > 0 ? ", " : "", name, what[0] != '\0' ? " " : "", what);
+    else if (n < sizeof c->text - 8 && c->text[n - 1] != '.') snprintf(c->text + n, sizeof c->text - n, ", ...");
+    c->n++;
+}
+
+static bool ends_with(const char *s, const char *end) {
+    const size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+static bool ignorable(const char *name) {
+    return ends_with(name, ".num_batches_tracked") || ends_with(name, ".attention_bias_idxs");
+}
+
+static bool is_head(const char *name) { return strncmp(name, "head.", 5) == 0 || strncmp(name, "head_dist.", 10) == 0; }
+
+static bool same_shape(const SafeEntry *e, const Tensor *t) {
+    if (e->n_dims != t->n_dims) return false;
+    for (int i = 0; i < t->n_dims; i++)
+        if (e->dim[i] != t->dim[i]) return false;
+    return true;
+}
+
+static void shape_text(char *text, size_t size, int n_dims, const int64_t dim[]) {
+    size_t n = (size_t)snprintf(text, size, "(");
+    for (int i = 0; i < n_dims && n < size; i++)
+        n += (size_t)snprintf(text + n, size - n, "%s%lld", i > 0 ? "," : "", (long long)dim[i]);
+    if (n < size) snprintf(text + n, size - n, ")");
+}
+
+static bool to_real(const SafeEntry *e, Real *out, Error *err) {
+#ifdef REAL_DOUBLE
+    return safetensors_to_double(e, out, err);
+#else
+    return safetensors_to_float(e, out, err);
+#endif
+}
+
+/* A tensor of another shape: resampled by the model if it knows how. */
+static bool adapt(const Model *m, const Param *p, const SafeEntry *e, Error *err) {
+    if (m->kind->adapt == NULL || e->n_dims > TENSOR_MAX_DIMS) return false;
+    int64_t dim[TENSOR_MAX_DIMS] = {0}, count;
+    for (int i = 0; i < e->n_dims; i++) dim[i] = e->dim[i];
+    count = e->n_values;
+    if (count <= 0) return false;
+    float *data = malloc((size_t)count * sizeof *data);
+    const bool ok = data != NULL && safetensors_to_float(e, data, err)
+                 && m->kind->adapt(m->self, p, e->n_dims, dim, data, p->tensor->data);
+    free(data);
+    return ok;
+}
+
+bool model_load(Model *m, const char *path, LoadOptions options, char sha256[65], char warning[512], Error *err) {
+    SafeFile  *file    = NULL;
+    bool       ok      = false;
+    Complaints missing = {0}, extra = {0}, shaped = {0}, noted = {0};
+    if (warning != NULL) warning[0] = '\0';
+    if (!safetensors_open(&file, path, err)) goto done;
+
+    for (int i = 0; i < safetensors_count(file); i++) {
+        const SafeEntry *e = safetensors_entry(file, i);
+        char printable[100];
+        if (params_find(m->params, e->name) != NULL || ignorable(e->name)) continue;
+        safetensors_escape(e->name, printable, sizeof printable);
+        complain(&extra, printable, "");
+    }
+    for (int i = 0; i < params_count(m->params); i++) {
+        Param           *p = params_at(m->params, i);
+        const SafeEntry *e = safetensors_find(file, p->name);
+        char             has[64], wants[64], text[320];
+        if (e == NULL) {
+            complain(&missing, p->name, "");
+            continue;
+        }
+        shape_text(has, sizeof has, e->n_dims, e->dim);
+        shape_text(wants, sizeof wants, p->tensor->n_dims, p->tensor->dim);
+        const int64_t bad = safetensors_first_nonfinite(e);
+        if (bad >= 0 && !options.allow_nonfinite) {
+            FAIL(err, p->name, "element %lld is not finite; weights must be finite numbers", (long long)bad);
+            goto done;
+        }
+        if (same_shape(e, p->tensor)) {
+            if (!to_real(e, p->tensor->data, err)) goto done;
+        } else if (adapt(m, p, e, err)) {
+            snprintf(text, sizeof text, "%s resampled from %s to %s", p->name, has, wants);
+            complain(&noted, text, "");
+        } else if (options.new_head && is_head(p->name)) {
+            snprintf(text, sizeof text, "%s left at its initial values (file has %s, model %s)", p->name, has, wants);
+            complain(&noted, text, "");
+        } else {
+            if (err->message[0] != '\0') goto done;
+            snprintf(text, sizeof text, "is %s, must be %s", has, wants);
+            complain(&shaped, p->name, text);
+        }
+    }
+    if (missing.n + extra.n + shaped.n > 0) {
+        char text[sizeof err->message];
+        size_t n = 0;
+        text[0] = '\0';
+        const Complaints *all[] = {&missing, &shaped, &extra};
+        const char *title[]     = {"missing", "misshaped", "not of this model"};
+        for (int i = 0; i < 3; i++)
+            if (all[i]->n > 0 && n < sizeof text)
+                n += (size_t)snprintf(text + n, sizeof text - n, "%s%s (%d): %.140s%s", n > 0 ? "; " : "", title[i], all[i]->n, all[i]->text,
+                                      strlen(all[i]->text) > 140 ? "..." : "");
+        FAIL(err, "", "does not fit model %s: %s", m->kind->name, text);
+        goto done;
+    }
+    if (sha256 != NULL && !safetensors_sha256(file, sha256, err)) goto done;
+    if (warning != NULL) snprintf(warning, 512, "%s", noted.text);
+    params_touch(m->params);
+    ok = true;
+done:
+    if (!ok) error_in(err, path);
+    safetensors_close(file);
+    return ok;
+}
+
+bool model_save(const Model *m, const char *path, char sha256[65], Error *err) {
+    SafeWriter *writer = NULL;
+    bool        ok     = false;
+    if (!safe_writer_create(&writer, err)) goto done;
+    for (int i = 0; i < params_count(m->params); i++) {
+        const Param *p = params_at(m->params, i);
+        const SafeDtype dtype = sizeof(Real) == sizeof(float) ? SAFE_F32 : SAFE_F64;
+        if (!safe_writer_add(writer, p->name, dtype, p->tensor->n_dims, p->tensor->dim, p->tensor->data, err)) goto done;
+    }
+    ok = safe_writer_save(writer, path, sha256, err);
+done:
+    safe_writer_destroy(writer);
+    return ok;
+}

@@ -1,0 +1,83 @@
+/* What a model is to the rest of the suite: a record of functions (ModelKind), and a built instance (Model).
+ *
+ * A new method is one file with a `const ModelKind model_<name>` and one line in baselines/baselines.def.
+ *
+ *   model_new -> settings by its field table (defaults, preset, JSON) -> model_build -> model_load or params_init
+ *
+ * Ownership: a Model belongs to the caller of model_new / model_from_preset; release with model_destroy. */
+#ifndef MODELS_MODEL_H
+#define MODELS_MODEL_H
+
+#include "engine/field.h"
+#include "engine/ops.h"
+#include "engine/params.h"
+
+typedef struct ModelInput {
+    Tensor        *images;           /* (B,C,H,W), normalised */
+    const int64_t *image_id;         /* (B) identity in the data set */
+} ModelInput;
+
+typedef struct ModelOutput {
+    Tensor  *logits;                 /* (B,classes); of a distilled pair: the mean of both heads */
+    Tensor  *logits_class, *logits_dist;   /* (B,classes) each head of a distilled pair, else NULL */
+    Tensor  *auxiliary_loss;         /* (1) added to the task's loss in training, or NULL */
+    int32_t *depth;                  /* (B,n_tokens) blocks or recursions applied to each token, or NULL: all alike */
+    int      n_tokens, max_depth;    /* depth of every token when depth is NULL */
+} ModelOutput;
+
+/* Closed-form cost of one image, from the configuration alone. The names of the counting rules are in
+ * harness/README.md: macs are matrix products and convolutions. */
+typedef struct ModelCounts {
+    int64_t macs;
+    int64_t macs_attention;          /* of these: the two products with n^2 terms */
+    int64_t macs_router;             /* of these: routers or predictors */
+    int64_t layer_norm_elements, batch_norm_elements;
+    int64_t activations;             /* outputs of matrix products and convolutions */
+    int64_t elementwise;             /* softmax, GELU, residual and bias additions, norms (5 an element) */
+} ModelCounts;
+
+/* For routed models: tokens active at each step of one image; n_steps 0 means the nominal schedule. */
+typedef struct RouteCounts { int n_steps; int active[64]; } RouteCounts;
+
+typedef struct Preset {
+    const char *name;                /* may hold {key}: an integer setting read from the name, "vit_d{embed_dim}_l{depth}_..." */
+    const char *settings;            /* "key=value key=value" */
+    const char *examples;            /* of a pattern: names listed, separated by blanks; else NULL */
+} Preset;
+
+typedef struct ModelKind {
+    const char   *name, *paper;
+    const Field  *fields;
+    const Preset *presets;           /* ends with name NULL */
+    size_t        size_bytes;        /* of self */
+    bool   (*prepare)(void *self, Error *err);                       /* derived sizes; refuses impossible settings by name */
+    void   (*each_param)(void *self, Params *params);                /* declares every weight */
+    void   (*forward)(void *self, Tape *tape, const ModelInput *in, ModelOutput *out);
+    void   (*count)(const void *self, const RouteCounts *route, ModelCounts *out);   /* in another file; runs no op */
+    void   (*image_shape)(const void *self, int *channels, int *height, int *width, int *classes);
+    /* Fits a tensor of other dimensions from a weight file to p (resampling); false: cannot. NULL: never. */
+    bool   (*adapt)(const void *self, const Param *p, int n_dims, const int64_t dim[], const float *data, Real *out);
+} ModelKind;
+
+typedef struct Model {
+    const ModelKind *kind;
+    void            *self;
+    Params          *params;         /* after model_build */
+    char             preset[64];     /* "" when configured by keys */
+} Model;
+
+bool model_new(Model **out, const ModelKind *kind, Error *err);         /* settings at their fallbacks */
+bool model_build(Model *m, Error *err);                                  /* prepare and declare; weights uninitialised */
+void model_destroy(Model *m);
+
+typedef struct LoadOptions {
+    bool new_head;                   /* leave out a classifier of another size, keeping the initial one */
+    bool allow_nonfinite;
+} LoadOptions;
+
+/* Reads every tensor by name. Missing, extra, misshaped and non-finite ones are listed in one error. sha256 (65 bytes or
+ * NULL) gets the digest of the very bytes read; warning (512 bytes or NULL) what was resampled or left out, "" if nothing. */
+bool model_load(Model *m, const char *path, LoadOptions options, char sha256[65], char warning[512], Error *err);
+bool model_save(const Model *m, const char *path, char sha256[65], Error *err);
+
+#endif
