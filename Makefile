@@ -2,6 +2,7 @@
 #   make                      build/release/morbench
 #   make CONFIG=asan check    every test under AddressSanitizer and UBSan
 #   make ARCH=generic         no intrinsics (what other CPUs get)
+comma  := ,
 CONFIG ?= release
 ARCH   ?= native
 REAL   ?= float
@@ -29,12 +30,17 @@ BINARY  := $(BUILD)/morbench
 VERSION := 0.1.0
 
 # --- what is installed; asked once, and only complained about in a recipe, since `make deps` runs on a bare machine
+# The OpenMP build of OpenBLAS by its own directory: the system's default may be the pthread build, which brings a second
+# pool of threads and ignores ours. A plain rpath (not runpath), so that LD_LIBRARY_PATH does not swap it either.
+MULTIARCH    := $(shell $(CC) -print-multiarch 2>/dev/null)
+OPENBLAS_DIR := $(wildcard /usr/lib/$(MULTIARCH)/openblas-openmp)
+PKG_CONFIG   := $(if $(OPENBLAS_DIR),PKG_CONFIG_PATH=$(OPENBLAS_DIR)/pkgconfig:$$PKG_CONFIG_PATH) pkg-config
 PKG_NEEDED := openblas jansson libjpeg zlib libcrypto libxxhash
-pkg_has     = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
+pkg_has     = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
 PAPI       := $(firstword $(foreach p,papi papi-7.0,$(if $(call pkg_has,$(p)),$(p))))
 PKG_USED   := $(PKG_NEEDED) $(if $(call pkg_has,libpng),libpng) $(PAPI) $(if $(call pkg_has,hwloc),hwloc)
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKG_USED) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PKG_USED) 2>/dev/null)
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKG_USED) 2>/dev/null)
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKG_USED) 2>/dev/null)
 DEFINES    := -D_GNU_SOURCE -DMORBENCH_VERSION='"$(VERSION)"' \
               $(if $(call pkg_has,libpng),-DHAVE_PNG) $(if $(PAPI),-DHAVE_PAPI) $(if $(call pkg_has,hwloc),-DHAVE_HWLOC) \
               $(if $(filter double,$(REAL)),-DREAL_DOUBLE)
@@ -46,7 +52,7 @@ DEFINES += $(if $(INTRINSICS),,-DMORBENCH_GENERIC)
 WARNINGS   := -Wall -Wextra -Wshadow -Wconversion
 ALL_CFLAGS := -std=c11 $(CFLAGS_$(CONFIG)) -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp -fno-plt $(WARNINGS) -I. $(DEFINES) \
               $(PKG_CFLAGS) $(CFLAGS)
-ALL_LIBS   := $(PKG_LIBS) -lm -lpthread $(LDLIBS)
+ALL_LIBS   := $(PKG_LIBS) $(if $(OPENBLAS_DIR),-Wl$(comma)-rpath$(comma)$(OPENBLAS_DIR) -Wl$(comma)--disable-new-dtags) -lm -lpthread $(LDLIBS)
 
 # --- sources
 SIMD_ONLY := $(wildcard engine/simd/*_avx2.c engine/simd/*_avx512.c)

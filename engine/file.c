@@ -81,10 +81,7 @@ static bool read_up_to(int fd, void *bytes, size_t n, size_t *n_read) {
 
 bool file_read_exactly(int fd, void *bytes, size_t n, const char *path, Error *err) {
     size_t n_read = 0;
-    if (!read_up_to(fd, bytes, n, &n_read)) {
-        FAIL_STATUS(err, EXIT_IO, "", "cannot read: %s", strerror(errno));
-        return error_in(err, path);
-    }
+    if (!read_up_to(fd, bytes, n, &n_read)) return FAIL_PATH(err, EXIT_IO, path, "cannot read: %s", strerror(errno));
     if (n_read != n)
         return FAIL_PATH(err, EXIT_IO, path, "shrank while it was read: %zu bytes are missing", n - n_read);
     return true;
@@ -93,10 +90,7 @@ bool file_read_exactly(int fd, void *bytes, size_t n, const char *path, Error *e
 bool file_read_end(int fd, const char *path, Error *err) {
     char   more;
     size_t n_read = 0;
-    if (!read_up_to(fd, &more, 1, &n_read)) {
-        FAIL_STATUS(err, EXIT_IO, "", "cannot read: %s", strerror(errno));
-        return error_in(err, path);
-    }
+    if (!read_up_to(fd, &more, 1, &n_read)) return FAIL_PATH(err, EXIT_IO, path, "cannot read: %s", strerror(errno));
     if (n_read != 0) return FAIL_PATH(err, EXIT_IO, path, "grew while it was read");
     return true;
 }
@@ -235,7 +229,7 @@ bool file_writer_commit(FileWriter *w, Error *err) {
     if (w->failed) return FAIL_PATH(err, EXIT_IO, w->path, "not saved: an earlier write failed");
     if (!synced(w->fd)) {
         w->failed = true;
-        return FAIL_STATUS(err, EXIT_IO, "", "cannot bring it to disk: %s", strerror(errno)), error_in(err, w->path);
+        return FAIL_PATH(err, EXIT_IO, w->path, "cannot bring it to disk: %s", strerror(errno));
     }
     const int closed = close(w->fd);
     w->fd = -1;
@@ -245,8 +239,7 @@ bool file_writer_commit(FileWriter *w, Error *err) {
     w->temporary_exists = false;
     /* EINVAL: a file system that has no such thing as a synced directory */
     if (!synced(w->directory_fd) && errno != EINVAL)
-        return FAIL_STATUS(err, EXIT_IO, "", "cannot bring its directory to disk: %s", strerror(errno)),
-               error_in(err, w->path);
+        return FAIL_PATH(err, EXIT_IO, w->path, "cannot bring its directory to disk: %s", strerror(errno));
     return true;
 }
 

@@ -1,7 +1,7 @@
 /* JSON in and out; the one place where jansson enters.
  *
  * Reading is strict: a regular file, at most 16 MiB, 2^20 values and 64 levels deep, no key twice, nothing after the
- * end. The limits bound what a hostile file can cost (about 250 MB, well under a second).
+ * end. The limits bound what a hostile file can cost (under 200 MB and 2 s).
  *
  * Writing goes through a JsonSink, which cannot lose a key unnoticed: jansson answers a non-finite number and a
  * failed allocation alike with NULL, and the key is then missing. A sink writes null and a reason for the first

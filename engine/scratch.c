@@ -7,6 +7,9 @@
 
 typedef struct Block { float *data; size_t n; } Block;
 
+/* 1 TiB: more is a mistake or an overflow, and not worth asking for. */
+static const size_t most_floats = (size_t)1 << (sizeof(size_t) > 4 ? 38 : 28);
+
 static _Thread_local Block blocks[SCRATCH_SLOTS];
 static _Thread_local bool  registered;
 static atomic_bool         failed;
@@ -41,7 +44,7 @@ float *scratch_floats(ScratchSlot slot, size_t n) {
     atomic_fetch_sub(&bytes, (int64_t)(b->n * sizeof(float)));
     free(b->data);
     *b = (Block){0};
-    if (n > (SIZE_MAX - 64) / sizeof(float) / 2) {
+    if (n > most_floats) {
         scratch_fail();
         return NULL;
     }

@@ -2,7 +2,7 @@
 #include "engine/backends/blas_info.h"
 #include "engine/clock.h"
 #include "engine/json.h"
-#include "engine/simd/gemm.h"
+#include "engine/simd/rows.h"
 #include "harness/doctor.h"
 #include "harness/options.h"
 
@@ -16,7 +16,7 @@ static void print_findings(const Doctor *d) {
         printf("%-4s  %-17s  %s\n", doctor_mark_name(f->mark), f->topic, f->text);
         if (f->advice[0] != '\0') printf("%25s-> %s\n", "", f->advice);
     }
-    printf("\n%d ok, %d notes, %d warnings", doctor_count(d, DOCTOR_OK), doctor_count(d, DOCTOR_NOTE), doctor_count(d, DOCTOR_WARN));
+    printf("\nok %d, notes %d, warnings %d", doctor_count(d, DOCTOR_OK), doctor_count(d, DOCTOR_NOTE), doctor_count(d, DOCTOR_WARN));
     puts(doctor_count(d, DOCTOR_FAIL) > 0 ? "; the program cannot run here" : "");
 }
 
@@ -68,7 +68,7 @@ static bool examine(DoctorFacts *facts, Machine *machine, Counters *counters, Er
     machine_read(machine, "", environ, blas_info(&blas) ? &blas : NULL);
     counters_probe(counters, "", counters_perf_try);
     *facts = (DoctorFacts){.machine = machine, .counters = counters, .clock_overhead_ns = clock_overhead_ns(clock_real()),
-                           .own_kernels = simd_gemm()->name};
+                           .own_kernels = simd_rows()->name};
     return machine_pin_threads(true, &facts->n_pinned, err) && machine_threads_used(&facts->threads, n_threads, err) &&
            machine_pin_threads(false, &n_released, err);
 }

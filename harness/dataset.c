@@ -63,22 +63,23 @@ static bool holds(const char *dir, const char *probe) {
            (snprintf(path, sizeof path, "%s/%s.gz", dir, probe) < DATASET_PATH_BYTES && stat(path, &st) == 0);
 }
 
-bool dataset_find_dir(const char *name, const char *root, const char *system_dir, const char *probe, const char *advice,
-                      char dir[DATASET_PATH_BYTES], Error *err) {
+bool dataset_locate(const DatasetKind *kind, const char *root, const char *split, char dir[DATASET_PATH_BYTES], Error *err) {
+    const char *probe = kind->probe[strcmp(split, "train") == 0 ? 0 : 1];
+    CHECK(probe != NULL, "%s has no place of its own", kind->name);
     if (root != NULL) {
         if (!join(dir, root, "", "", err)) return false;
         if (holds(dir, probe)) return true;
-        if (join(dir, root, "/", name, NULL) && holds(dir, probe)) return true;
-        FAIL(err, "", "no data set %s here (looked for %s): %s", name, probe, advice);
+        if (join(dir, root, "/", kind->name, NULL) && holds(dir, probe)) return true;
+        FAIL(err, "", "no data set %s here (looked for %s): %s", kind->name, probe, kind->advice);
         return error_in(err, root);
     }
-    if (dataset_fetch_dir(name, dir, NULL) && holds(dir, probe)) return true;
-    if (system_dir != NULL) {
-        if (!join(dir, system_dir, "", "", err)) return false;
+    if (dataset_fetch_dir(kind->name, dir, NULL) && holds(dir, probe)) return true;
+    if (kind->system_dir != NULL) {
+        if (!join(dir, kind->system_dir, "", "", err)) return false;
         if (holds(dir, probe)) return true;
     }
-    if (cache_dir(name, dir, NULL) && holds(dir, probe)) return true;
-    return FAIL(err, "", "data set %s is not on this machine: %s", name, advice);
+    if (cache_dir(kind->name, dir, NULL) && holds(dir, probe)) return true;
+    return FAIL(err, "", "data set %s is not on this machine: %s", kind->name, kind->advice);
 }
 
 /* "cifar10" names a kind, "synthetic:28x28x1" a kind with arguments, anything else must be a directory. */
@@ -141,6 +142,7 @@ bool dataset_open(Dataset **out, const DatasetOptions *options, Error *err) {
     if (!preprocess_find(&d->preprocess, options->preprocess, options->image_size, err)) goto done;
     snprintf(d->name, sizeof d->name, "%s", kind->name);
     d->kind = kind;
+    if (kind->probe[0] != NULL && !dataset_locate(kind, options->root, d->split, d->path, err)) goto done;
     if (!kind->open(d, options, arguments, err)) goto done;
     if (!choose_shape(d, options->image_size, err)) goto done;
     preprocess_text(&d->preprocess, d->mean, d->sd, d->channels, d->preprocess_text);

@@ -63,13 +63,18 @@ struct Dataset {
 struct DatasetKind {
     const char *name, *title;
     bool   (*open)(Dataset *d, const DatasetOptions *o, const char *arguments, Error *err);
-                                               /* fills everything up to sd except preprocess*; (height,width) native;
+                                               /* kind, name, split and, with a probe, path are set; fills the rest up to
+                                                  sd except preprocess*; (height,width) native;
                                                   arguments: what follows "name:", else "" */
     bool   (*view)(const Dataset *d, int64_t index, Image *image, int *label, Error *err);
                                                /* native pixels, d->channels of them; index before limit */
     bool   (*digest)(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err);   /* reads the sources again */
     void   (*close)(Dataset *d);
     const char *known_digest[2];               /* train, test; NULL when none is known */
+    const char *probe[2];                      /* train, test: a file by which the set is found, with or without .gz; NULL: the
+                                                  kind reads no files of its own, or a path is given */
+    const char *system_dir;                    /* where a package puts it; NULL: nowhere */
+    const char *advice;                        /* how to get it */
     bool   needs_path;                         /* only opened by directory */
 };
 
@@ -93,9 +98,8 @@ bool dataset_digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err);
 /* $MORBENCH_DATA/NAME, or ~/.cache/morbench/NAME: where `data fetch` puts a set. */
 bool dataset_fetch_dir(const char *name, char dir[DATASET_PATH_BYTES], Error *err);
 
-/* For kinds: the first place that holds `probe` or `probe`.gz of root, root/NAME (root given: only these), the fetch
- * directory, system_dir (may be NULL), ~/.cache/morbench/NAME. None: an error that says how to get the data. */
-bool dataset_find_dir(const char *name, const char *root, const char *system_dir, const char *probe, const char *advice,
-                      char dir[DATASET_PATH_BYTES], Error *err);
+/* The first place that holds the kind's probe of the split: root, root/NAME (root given: only these), the fetch directory,
+ * system_dir, ~/.cache/morbench/NAME. None: an error that says how to get the data. */
+bool dataset_locate(const DatasetKind *kind, const char *root, const char *split, char dir[DATASET_PATH_BYTES], Error *err);
 
 #endif

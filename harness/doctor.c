@@ -51,7 +51,7 @@ static const char *count_text(const FactCount *fact, char text[24]) {
 static void examine_cpu(Doctor *d, const DoctorFacts *facts) {
     const Machine *m = facts->machine;
     char           allowed[24], online[24], cores[24], sockets[24], nodes[24];
-    found(d, DOCTOR_OK, "cpu", "%.200s; %s of %s CPUs allowed, %s cores, %s sockets, %s NUMA nodes", text_or(&m->cpu_model, "model unknown"),
+    found(d, DOCTOR_OK, "cpu", "%.200s; CPUs allowed %s of %s, cores %s, sockets %s, NUMA nodes %s", text_or(&m->cpu_model, "model unknown"),
           count_text(&m->cpus_allowed_count, allowed), count_text(&m->cpus_online_count, online), count_text(&m->cores_count, cores),
           count_text(&m->sockets_count, sockets), count_text(&m->numa_nodes_count, nodes));
 
@@ -104,7 +104,7 @@ static void examine_threads(Doctor *d, const DoctorFacts *facts) {
         advise(found(d, DOCTOR_WARN, "threads", "%d threads requested, %d ran", t->requested, t->distinct),
                "look at OMP_THREAD_LIMIT, OMP_DYNAMIC and the limit on processes (ulimit -u)");
     else if (t->cpus < t->distinct)
-        advise(found(d, DOCTOR_WARN, "threads", "%d threads ran, but only %d CPUs were seen under them: they take turns", t->distinct, t->cpus),
+        advise(found(d, DOCTOR_WARN, "threads", "%d threads ran, but CPUs seen under them: %d; they take turns", t->distinct, t->cpus),
                "give --threads %d, or end what else is running", t->cpus);
     else
         found(d, DOCTOR_OK, "threads", "%d requested, %d ran, each on a CPU of its own (%d in the process)", t->requested, t->distinct, t->in_process);

@@ -25,7 +25,8 @@ static _Noreturn void stop(j_common_ptr common) {
     char     text[JMSG_LENGTH_MAX];
     common->err->format_message(common, text);
     const int code   = common->err->msg_code;
-    const int status = code == JERR_OUT_OF_MEMORY ? EXIT_MACHINE : code == JERR_NO_BACKING_STORE ? EXIT_BAD_INPUT : EXIT_IO;
+    const bool too_big = code == JERR_NO_BACKING_STORE || code == JERR_IMAGE_TOO_BIG;
+    const int status = code == JERR_OUT_OF_MEMORY ? EXIT_MACHINE : too_big ? EXIT_BAD_INPUT : EXIT_IO;
     FAIL_STATUS(d->err, status, "", "cannot decode JPEG: %s",
                 code == JERR_NO_BACKING_STORE ? "progressive image too large" : text);
     longjmp(d->failed, 1);

@@ -1,5 +1,6 @@
 /* morbench: finds the command, runs it, prints what went wrong on one line and chooses the exit status. */
 #include "engine/field.h"
+#include "harness/commands.h"
 #include "harness/options.h"
 
 #include <errno.h>
@@ -9,10 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define COMMAND(name, help) int cmd_##name(int argc, char **argv, Error *err);
-#include "harness/commands.def"
-#undef COMMAND
 
 typedef struct Command {
     const char *name, *help;

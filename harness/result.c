@@ -49,6 +49,7 @@ struct Result {
     char     weights[SHA256_TEXT_SIZE];    /* that the run starts from; "" random */
     char     data[SHA256_TEXT_SIZE], test_data[SHA256_TEXT_SIZE];
     uint64_t started_ns;
+    bool     sealed;                       /* the digest is in: nothing is added any more */
     bool     warned[N_WARNINGS];
     Verdict  verdict;
     char     status[16];
@@ -66,6 +67,8 @@ static const struct {
 };
 
 const char *verdict_name(Verdict v) { return verdict_names[v]; }
+const char *warning_code(Warning code) { return warnings[code].code; }
+Verdict     warning_verdict(Warning code) { return warnings[code].verdict; }
 const char *warning_text(Warning code) { return warnings[code].text; }
 const char *warning_advice(Warning code) { return warnings[code].advice; }
 Verdict     result_verdict(const Result *r) { return r->verdict; }
@@ -240,6 +243,7 @@ bool result_set_model(Result *r, const Model *model, const char *weights_sha256,
     const bool training = strcmp(r->kind, "train") == 0;
     int channels, height, width, classes;
     if (model->params == NULL) return FAIL(err, "", "the model is not built");
+    if (weights_sha256 != NULL && weights_sha256[0] == '\0') weights_sha256 = NULL;
     replace(r, BLOCK_model, json_object());
     model->kind->image_shape(model->self, &channels, &height, &width, &classes);
     json_put_text(s, "name", model->kind->name);
@@ -469,6 +473,8 @@ void result_add_point(Result *r, const ResultPoint *p) {
         json_put_missing(&point, "test_top1_ratio", "not_requested");
     }
     json_put_number(&point, "learning_rate", p->learning_rate);
+    put_number_or(&point, "grad_norm", p->grad_norm, "not_requested");
+    put_number_or(&point, "images_per_s", p->images_per_s, "not_requested");
     json_put_count(&point, "elapsed_ns", (int64_t)p->elapsed_ns);
     if (!isfinite(p->train_loss)) result_warn_detail(r, WARN_loss_not_finite, "epoch %lld", (long long)p->epoch);
 }
@@ -514,7 +520,7 @@ static bool finished_in(Result *r, const char *path, json_t **found, Error *err)
     *found = NULL;
     if (access(path, F_OK) != 0 && errno == ENOENT) return true;
     if (!result_id(r, id, err)) return false;
-    json_put_text(&r->root, "id", id);
+    if (!r->sealed) json_put_text(&r->root, "id", id); /* sealed, it is the same */
     if (!result_load(&old, path, err)) return false;
     const bool same = same_text(old, r->root.at, "id") && same_text(old, r->root.at, "env_id");
     if (!same) {
@@ -558,12 +564,14 @@ static void drop_stale_reasons(json_t *object) {
     }
 }
 
-/* The verdict, its reasons, and what is known at the end. */
-static bool complete(Result *r, Error *err) {
+/* Puts the verdict, its reasons, what is known at the end, and the digest of it all; once. */
+static bool seal(Result *r, Error *err) {
     static const int with_reasons[] = {BLOCK_model, BLOCK_data, BLOCK_metrics, BLOCK_counters, BLOCK_depth_histogram,
                                        BLOCK_accuracy, BLOCK_provenance};
     char      id[RESULT_ID_SIZE], utc[CLOCK_UTC_SIZE];
     JsonSink *validity = &r->block[BLOCK_validity], reasons;
+    char      digest[SHA256_TEXT_SIZE];
+    if (r->sealed) return true;
     if (!result_id(r, id, err)) return false;
     clock_utc_text(utc);
     json_put_text(&r->root, "id", id);
@@ -577,14 +585,27 @@ static bool complete(Result *r, Error *err) {
     json_put_count(&r->block[BLOCK_provenance], "elapsed_ns", (int64_t)(clock_now_ns() - r->started_ns));
     for (size_t i = 0; i < sizeof with_reasons / sizeof *with_reasons; i++)
         drop_stale_reasons(r->block[with_reasons[i]].at);
-    return true;
+    if (r->root.failed) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory while a result was made");
+    if (!result_digest(r->root.at, digest, err)) return false;
+    json_put_text(&r->root, "digest", digest);
+    if (r->root.failed) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory while a result was made");
+    r->sealed = true;
+    return result_check(r->root.at, err);
+}
+
+bool result_print(Result *r, Error *err) {
+    if (!seal(r, err)) return false;
+    char *text = json_to_text(r->root.at);
+    if (text == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory for a result");
+    const bool ok = fputs(text, stdout) >= 0 && fflush(stdout) == 0;
+    free(text);
+    return ok || FAIL_STATUS(err, EXIT_IO, "", "cannot write to standard output: %s", strerror(errno));
 }
 
 bool result_write(Result *r, const char *dir, Error *err) {
-    char    path[PATH_MAX], digest[SHA256_TEXT_SIZE];
+    char    path[PATH_MAX];
     json_t *old = NULL;
-    if (!run_path(dir, path, err) || !file_make_dirs(dir, err) || !complete(r, err)) return false;
-    if (!finished_in(r, path, &old, err)) return false;
+    if (!run_path(dir, path, err) || !file_make_dirs(dir, err) || !finished_in(r, path, &old, err)) return false;
     if (old != NULL) {
         const json_t *was = json_object_get(json_object_get(old, "provenance"), "command_line");
         const bool  again = json_equal(was, json_object_get(r->block[BLOCK_provenance].at, "command_line"));
@@ -594,9 +615,5 @@ bool result_write(Result *r, const char *dir, Error *err) {
             return error_in(err, path);
         }
     }
-    if (r->root.failed) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory while a result was made");
-    if (!result_digest(r->root.at, digest, err)) return false;
-    json_put_text(&r->root, "digest", digest);
-    if (r->root.failed) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory while a result was made");
-    return result_check(r->root.at, err) && json_save_file(r->root.at, path, err);
+    return seal(r, err) && json_save_file(r->root.at, path, err);
 }

@@ -57,7 +57,7 @@ JsonSink *result_block(Result *r, const char *name);
 bool result_set_machine(Result *r, const Machine *m, Error *err);
 
 /* Name, preset, settings, size and analytic counts of a built model. weights_sha256: the file its weights came from,
- * NULL when they are random (eval and bench are then warned: untrained). For "train": the weights it starts from. */
+ * NULL or "" when they are random (eval and bench are then warned: untrained). For "train": the weights it starts from. */
 bool result_set_model(Result *r, const Model *model, const char *weights_sha256, Error *err);
 
 /* Of a training run: the weights it ended with. They are then the block's weights_sha256. */
@@ -108,7 +108,7 @@ typedef struct ResultPoint {
     double   train_loss, train_top1_ratio;   /* means since the last point; NAN ratio: not measured */
     bool     tested;
     double   test_loss, test_top1_ratio;     /* of the test split, when tested */
-    double   learning_rate;
+    double   learning_rate, grad_norm, images_per_s;   /* the last two: NAN when not measured */
     uint64_t elapsed_ns;          /* of training, sessions before this one included */
 } ResultPoint;
 void result_add_point(Result *r, const ResultPoint *point);   /* to curves */
@@ -130,6 +130,8 @@ typedef enum Warning {
 void result_warn(Result *r, Warning code);
 void result_warn_detail(Result *r, Warning code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* "text; advice" of a warning, for the terminal. */
+const char *warning_code(Warning code);
+Verdict     warning_verdict(Warning code);
 const char *warning_text(Warning code);
 const char *warning_advice(Warning code);
 int         result_warning_count(const Result *r);
@@ -152,6 +154,12 @@ bool result_is_done(Result *r, const char *dir, bool *done, Error *err);
 /* DIR/run.json, durably; DIR is made. What lies there is replaced only when it is the same run (id and env_id) and
  * unfinished or by the same command line; else an error. */
 bool result_write(Result *r, const char *dir, Error *err);
+
+/* The same JSON on standard output. */
+bool result_print(Result *r, Error *err);
+
+/* The same text to standard output: what was written, or would be. */
+bool result_print(Result *r, Error *err);
 
 /* Reads and checks: JSON, schema, all blocks, id forms, digest. A digest that does not fit is EXIT_IO. */
 bool result_load(json_t **out, const char *path, Error *err);

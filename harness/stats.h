@@ -9,8 +9,9 @@
  *                     then widens the interval as it should; the interval is for the centre of the distribution of
  *                     process medians
  *   paired ratios     of two arms measured in the same rounds or processes; drift that hits both cancels
- * Resampling (percentile bootstrap of the same medians) was tried against it and covers 90 to 95 % where this covers 94
- * to 96 (tests/test_stats.c simulates it).
+ * It covers 94 to 96 % for 6 to 30 units of normal, skewed, bimodal and autocorrelated noise (tests/test_stats.c). A
+ * percentile bootstrap of the same units was tried and covers 90 to 95 %; of a ratio of two medians, up to 99 %, since
+ * resampling the two columns keeps only a part of what they share.
  *
  * Undefined is NAN, never 0. Ownership: nothing here outlives its call. */
 #ifndef HARNESS_STATS_H

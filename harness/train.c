@@ -215,3 +215,5 @@ done:
     free(t.order);
     return ok;
 }
+
+void train_forget(const char *dir) { checkpoint_remove_all(dir); }

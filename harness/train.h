@@ -56,5 +56,7 @@ typedef struct TrainRun {
 bool train_run(Model *m, Tape *tape, const Dataset *train, const Dataset *test, const TrainSettings *s, const char *dir, bool quiet,
                TrainRun *run, Error *err);
 void train_run_free(TrainRun *run);
+/* Removes the checkpoints of a run whose weights and result are written. */
+void train_forget(const char *dir);
 
 #endif

@@ -192,7 +192,7 @@ static void resizing_is_pillows_to_the_bit_whole_or_in_boxes(void **state) {
         assert_true(resize_box(&image, &box, filter == 1 ? FILTER_BICUBIC : FILTER_BILINEAR, pixels, NULL));
         for (int y = 0; y < box.box_height; y++)
             assert_memory_equal(pixels + y * box.box_width * channels,
-                                expected + ((box.top + y) * to_w + box.left) * channels, box.box_width * channels);
+                                expected + ((box.top + y) * to_w + box.left) * channels, (size_t)(box.box_width * channels));
         free(pixels);
         at = expected + n_out;
     }
@@ -279,10 +279,12 @@ static void jpeg_that_declares_what_it_cannot_hold_is_refused(void **state) {
     for (size_t i = 0; i + 1 < n && at == 0; i++)
         if (bytes[i] == 0xff && bytes[i + 1] == 0xc0) at = i;
     assert_true(at > 0);
-    memset(bytes + at + 5, 0xff, 4);                       /* 65535 x 65535 */
-    assert_undecodable(bytes, n, EXIT_BAD_INPUT, "an image of 65535x65535 is larger than allowed");
-    const uint8_t size[4] = {0x1f, 0x40, 0x1f, 0x40};      /* 8000 x 8000 in 2 kB */
-    memcpy(bytes + at + 5, size, 4);
+    memset(bytes + at + 5, 0xff, 4);                       /* 65535 x 65535: beyond libjpeg */
+    assert_undecodable(bytes, n, EXIT_BAD_INPUT, "Maximum supported image dimension");
+    const uint8_t size[2][4] = {{0xea, 0x60, 0xea, 0x60}, {0x1f, 0x40, 0x1f, 0x40}};
+    memcpy(bytes + at + 5, size[0], 4);
+    assert_undecodable(bytes, n, EXIT_BAD_INPUT, "an image of 60000x60000 is larger than allowed");
+    memcpy(bytes + at + 5, size[1], 4);
     assert_undecodable(bytes, n, EXIT_BAD_INPUT, "declares 8000x8000 pixels in");
     memset(bytes + at + 5, 0, 4);
     assert_undecodable(bytes, n, EXIT_IO, "cannot decode JPEG");

@@ -136,6 +136,10 @@ static void gemm(const Gemm *g) {
     }
 }
 
+/* A BLAS has nothing for attention: the fused loops of the backend `packed`. */
+static void attention(const AttentionArgs *a) { backend_packed.attention(a); }
+static void attention_backward(const AttentionArgs *a) { backend_packed.attention_backward(a); }
+
 bool blas_info(BlasInfo *out) {
     *out = (BlasInfo){.library = "OpenBLAS",
                       .config  = openblas_get_config(),
@@ -148,6 +152,8 @@ const Backend backend_openblas = {
     .name = "openblas",
     .help = "OpenBLAS for products, own vector loops for the rest, every OpenMP thread",
     .gemm = gemm,
+    .attention = attention,
+    .attention_backward = attention_backward,
     PARALLEL_FIELDS
 };
 

@@ -8,11 +8,11 @@
 
 #include "engine/error.h"
 #include "engine/rng.h"
+#include "engine/scratch.h"
 #include "engine/simd/rows.h"
 
 #include <math.h>
 #include <omp.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { GRAIN = 16384, LINE = 16 /* floats of a cache line: two threads never write the same one */ };
@@ -154,26 +154,27 @@ void parallel_layer_norm(const LayerNormArgs *a) {
     }
 }
 
-/* Without memory for a part's own sums of dgain and dbias the rows are done in one part. */
 void parallel_layer_norm_backward(const LayerNormArgs *a) {
-    int    parts = parallel_parts(a->M, row_grain(a->D));
-    float *sums  = NULL;                     /* (parts, 2, D) */
-    if (parts > 1) {
-        sums = calloc((size_t)parts * 2 * (size_t)a->D, sizeof *sums);
-        if (sums == NULL) parts = 1;
+    const int     parts = parallel_parts(a->M, row_grain(a->D));
+    const int64_t D     = a->D;
+    if (parts == 1) {
+        simd_rows()->layer_norm_backward(a);
+        return;
     }
+    float *sums = scratch_floats(SCRATCH_ROWS, (size_t)(2 * parts * D));      /* (parts, 2, D): dgain, dbias of a part */
+    if (sums == NULL) return;
     PARALLEL_PARTS(part, parts) {
         const int64_t first = parallel_first(a->M, 1, part, parts), end = parallel_first(a->M, 1, part + 1, parts);
         LayerNormArgs some  = some_rows(a, first, end - first);
-        if (sums != NULL && a->dgain != NULL) some.dgain = sums + 2 * part * a->D;
-        if (sums != NULL && a->dbias != NULL) some.dbias = sums + (2 * part + 1) * a->D;
+        memset(sums + 2 * part * D, 0, (size_t)(2 * D) * sizeof *sums);
+        if (a->dgain != NULL) some.dgain = sums + 2 * part * D;
+        if (a->dbias != NULL) some.dbias = sums + (2 * part + 1) * D;
         simd_rows()->layer_norm_backward(&some);
     }
-    for (int part = 0; sums != NULL && part < parts; part++) {
-        if (a->dgain != NULL) simd_rows()->add(a->D, a->dgain, sums + 2 * part * a->D, a->dgain);
-        if (a->dbias != NULL) simd_rows()->add(a->D, a->dbias, sums + (2 * part + 1) * a->D, a->dbias);
+    for (int part = 0; part < parts; part++) {
+        if (a->dgain != NULL) simd_rows()->add(D, a->dgain, sums + 2 * part * D, a->dgain);
+        if (a->dbias != NULL) simd_rows()->add(D, a->dbias, sums + (2 * part + 1) * D, a->dbias);
     }
-    free(sums);
 }
 
 void parallel_softmax_rows(int64_t M, int64_t N, const float *x, float *y) {

@@ -4,7 +4,7 @@
  * (SSE2 or NEON through the compiler's vector extension). Vec supports + - * / and unary minus; Veci likewise.
  * vec_fma rounds once where the machine has fused multiply-add, twice otherwise.
  *
- * vec_exp: error <= 1.02 ulp in [-87.3, 88.72], measured over every third float (tests/test_simd_attention.c samples it);
+ * vec_exp: error <= 1.02 ulp in [-87.3, 88.72], measured over every third float (tests/test_simd_gemm.c samples it);
  * below, the result is subnormal or 0 and its error <= 1 smallest subnormal; +inf above 88.73; exp(-inf) = 0; NaN stays
  * NaN. */
 #ifndef ENGINE_SIMD_VECTOR_MATH_H

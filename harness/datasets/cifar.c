@@ -41,15 +41,13 @@ static bool read_file(const Dataset *d, const CifarFiles *files, int i, void **b
     return file_read_all(path, 2 * record * (size_t)files->n_records, bytes, n, err);
 }
 
-bool cifar_open(Dataset *d, const DatasetOptions *o, const CifarFiles *files, Error *err) {
+bool cifar_open(Dataset *d, const CifarFiles *files, Error *err) {
     bool    ok = false;
     void   *bytes = NULL;
     Sha256 *sum   = NULL;
-    char    path[DATASET_PATH_BYTES], advice[320];
+    char    path[DATASET_PATH_BYTES];
     size_t  n;
 
-    snprintf(advice, sizeof advice, "run: morbench data fetch %s", d->name);
-    if (!dataset_find_dir(d->name, o->root, NULL, files->name[0], advice, d->path, err)) return false;
     const size_t n_images = (size_t)files->n_files * (size_t)files->n_records;
     InMemory *m = calloc(1, sizeof *m);
     d->state = m;                        /* dataset_close frees it, whatever happens below */

@@ -15,7 +15,7 @@ typedef struct CifarFiles {
 } CifarFiles;
 
 /* Fills d but for class names and statistics. The whole split is loaded. */
-bool cifar_open(Dataset *d, const DatasetOptions *o, const CifarFiles *files, Error *err);
+bool cifar_open(Dataset *d, const CifarFiles *files, Error *err);
 bool cifar_digest(const Dataset *d, const CifarFiles *files, char hex[SHA256_TEXT_SIZE], Error *err);
 
 /* One file's content into pixels (n_records,32,32,3) and labels (n_records). */

@@ -20,11 +20,11 @@ static const float MEAN[3] = {0.4914f, 0.4822f, 0.4465f}, SD[3] = {0.2470f, 0.24
 static const CifarFiles *files_of(const char *split) { return strcmp(split, "train") == 0 ? &train_files : &test_files; }
 
 static bool open_split(Dataset *d, const DatasetOptions *o, const char *arguments, Error *err) {
-    (void)arguments;
+    (void)o; (void)arguments;
     d->class_names = class_names;
     memcpy(d->mean, MEAN, sizeof d->mean);
     memcpy(d->sd, SD, sizeof d->sd);
-    return cifar_open(d, o, files_of(d->split), err);
+    return cifar_open(d, files_of(d->split), err);
 }
 
 static bool digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err) {
@@ -34,4 +34,5 @@ static bool digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err) {
 const DatasetKind dataset_kind_cifar10 = {
     .name = "cifar10", .title = "CIFAR-10, 32x32 colour, 10 classes",
     .open = open_split, .view = in_memory_view, .digest = digest, .close = in_memory_close,
+    .probe = {"data_batch_1.bin", "test_batch.bin"}, .advice = "run: morbench data fetch cifar10",
 };

@@ -29,11 +29,11 @@ static const float MEAN[3] = {0.5071f, 0.4865f, 0.4409f}, SD[3] = {0.2673f, 0.25
 static const CifarFiles *files_of(const char *split) { return strcmp(split, "train") == 0 ? &train_files : &test_files; }
 
 static bool open_split(Dataset *d, const DatasetOptions *o, const char *arguments, Error *err) {
-    (void)arguments;
+    (void)o; (void)arguments;
     d->class_names = class_names;
     memcpy(d->mean, MEAN, sizeof d->mean);
     memcpy(d->sd, SD, sizeof d->sd);
-    return cifar_open(d, o, files_of(d->split), err);
+    return cifar_open(d, files_of(d->split), err);
 }
 
 static bool digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err) {
@@ -43,4 +43,5 @@ static bool digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err) {
 const DatasetKind dataset_kind_cifar100 = {
     .name = "cifar100", .title = "CIFAR-100, 32x32 colour, 100 classes",
     .open = open_split, .view = in_memory_view, .digest = digest, .close = in_memory_close,
+    .probe = {"train.bin", "test.bin"}, .advice = "run: morbench data fetch cifar100",
 };

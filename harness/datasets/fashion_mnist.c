@@ -15,9 +15,6 @@ enum { SIDE = 28, N_CLASSES = 10 };
 /* four times what the real set holds; a file beyond is not this set */
 static const size_t MAX_CONTENT_BYTES = (size_t)192 << 20;
 
-static const char SYSTEM_DIR[] = "/usr/share/datasets/fashion-mnist";
-static const char ADVICE[]     = "install the package dataset-fashion-mnist or run: morbench data fetch fashion_mnist";
-
 static const char *const class_names[N_CLASSES] = {"t-shirt/top", "trouser", "pullover", "dress", "coat",
                                                    "sandal",      "shirt",   "sneaker",  "bag",   "ankle boot"};
 
@@ -91,10 +88,8 @@ static bool open_split(Dataset *d, const DatasetOptions *o, const char *argument
     bool ok = false;
     Idx  images, labels;
     File image_file = {0}, label_file = {0};
-    (void)arguments;
+    (void)o; (void)arguments;
 
-    if (!dataset_find_dir(d->name, o->root, SYSTEM_DIR, strcmp(d->split, "train") == 0 ? "train-images-idx3-ubyte"
-                          : "t10k-images-idx3-ubyte", ADVICE, d->path, err)) goto done;
     if (!read_split(&image_file, &label_file, d->path, d->split, err)) goto done;
     if (!idx_parse(&images, image_file.content, image_file.n_bytes, 3, err) || !check_images(&images, err)) {
         error_in(err, image_file.path);
@@ -140,6 +135,9 @@ static bool digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err) {
 const DatasetKind dataset_kind_fashion_mnist = {
     .name = "fashion_mnist", .title = "Fashion-MNIST, 28x28 grey, 10 classes",
     .open = open_split, .view = in_memory_view, .digest = digest, .close = in_memory_close,
+    .probe      = {"train-images-idx3-ubyte", "t10k-images-idx3-ubyte"},
+    .system_dir = "/usr/share/datasets/fashion-mnist",
+    .advice     = "install the package dataset-fashion-mnist or run: morbench data fetch fashion_mnist",
     .known_digest = {"d9ef4273af5c2e360155dad0c06bd939447bf37a6620db007d69fc79e4732045",
                      "30214f3fe91405cb8ea60b11ecf0914a65dd6a6ca8e13c13a62eb434f2d9fe56"},
 };

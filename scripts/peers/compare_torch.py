@@ -11,6 +11,10 @@ both. Of each turn the median step counts; the ratio torch/morbench of each alte
 the faster. Reported: the median ratio and its 95 % interval (percentile bootstrap over alternations, 10000 draws, fixed
 seed); "faster" and "slower" are said only when the interval leaves out 1.
 
+A turn during which other programs took over 5 % of the processors' time is disturbed: its alternation is shown and stored
+with all its samples, stays out of the ratio, and is made up for by another, up to three times as many in all. OpenMP
+threads that spin for one another lose tenfold and more to a single busy neighbour, and not both sides alike.
+
 Beforehand both compute the logits of the same random weights and input (inference), which must agree.
 
 --json writes a list of comparisons. Exit status: 0 done, 1 bad usage, 2 a program is absent, 4 a program failed or the
@@ -20,6 +24,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -35,6 +40,10 @@ STANDARD = {"infer": ("vit_small_patch16_224", 1, 20), "train": ("vit_d192_l6_p4
 # Settings that change what either side's libraries do; neither side inherits any.
 STEERING = ("OPENBLAS_", "GOTO_", "BLIS_", "MKL_", "OMP_", "GOMP_", "KMP_", "ATEN_", "DNNL_", "ONEDNN_", "TORCH_", "PYTORCH_",
             "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD", "MORBENCH_")
+
+
+DISTURBED_RATIO = 0.05       # of the processors' time, taken by others during a turn
+MIN_SAMPLES = 5              # fewer give no interval
 
 
 class Failed(Exception):
@@ -80,6 +89,39 @@ def clean_environment(threads, bind=False):
 
 def pinned(cpus):
     return lambda: os.sched_setaffinity(0, cpus)
+
+
+def busy_seconds(cpus):
+    """Time these processors have spent on anyone, and on the hypervisor's other guests, since boot."""
+    seconds, tick = 0.0, os.sysconf("SC_CLK_TCK")
+    with open("/proc/stat", encoding="ascii") as f:
+        for line in f:
+            name, *fields = line.split()
+            if name[:3] == "cpu" and name[3:].isdigit() and int(name[3:]) in cpus:
+                user, nice, system, _idle, _wait, irq, soft_irq, steal = (int(v) for v in fields[:8])
+                seconds += (user + nice + system + irq + soft_irq + steal) / tick
+    return seconds
+
+
+def process_seconds(pid):
+    """Processor time of a process, all its threads."""
+    with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def children_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def turn_of(run, own_seconds, cpus):
+    """(what run() gives, share of the processors' time that went to others meanwhile)."""
+    busy, own, wall = busy_seconds(cpus), own_seconds(), time.monotonic()
+    answer = run()
+    wall = time.monotonic() - wall
+    others = (busy_seconds(cpus) - busy) - (own_seconds() - own)
+    return answer, max(0.0, others / (wall * len(cpus)))
 
 
 def run_ours(command, environment, cpus):
@@ -156,7 +198,7 @@ def check_same_logits(args, environment, cpus):
 def bootstrap_median(samples, n_draws=10000, seed=1):
     """(median, low, high): percentile bootstrap, 95 %; no interval from fewer than 5 samples."""
     median = statistics.median(samples)
-    if len(samples) < 5:
+    if len(samples) < MIN_SAMPLES:
         return median, None, None
     draw = random.Random(seed)
     medians = sorted(statistics.median(draw.choices(samples, k=len(samples))) for _ in range(n_draws))
@@ -165,7 +207,7 @@ def bootstrap_median(samples, n_draws=10000, seed=1):
 
 def verdict(low, high):
     if low is None:
-        return "too few alternations for an interval"
+        return "too few undisturbed alternations for an interval"
     if low > 1:
         return "morbench is faster"
     if high < 1:
@@ -190,6 +232,14 @@ def self_test():
         except Failed:
             continue
         raise AssertionError("accepted %r" % document)
+    cpus = sorted(os.sched_getaffinity(0))[:1]
+    os.sched_setaffinity(0, cpus)
+    spin = "import time; t = time.monotonic()\nwhile time.monotonic() - t < 0.5: pass"
+
+    def spun(own_seconds):
+        """Share seen as others' of half a second that a child spins through."""
+        return turn_of(lambda: subprocess.run([sys.executable, "-c", spin], check=True), own_seconds, cpus)[1]
+    assert spun(lambda: 0.0) > 0.8           # whose time is not counted as its own shows as somebody else's
     dirty = {"OPENBLAS_CORETYPE": "Haswell", "OMP_PROC_BIND": "true", "MKL_NUM_THREADS": "9", "PATH": "/bin"}
     saved = dict(os.environ)
     try:
@@ -239,33 +289,49 @@ def compare(args):
         print("%s %s, batch %d, fp32, %d threads on processors %s%s" % (
             args.mode, args.preset, args.batch, args.threads, ",".join(map(str, cpus)), ", frozen graph" if args.frozen else ""))
         print("turn   morbench ms   torch ms   ratio")
-        for turn in range(args.alternations):
-            samples = {}
+        n_clean = 0
+        for turn in range(3 * args.alternations):
+            if n_clean == args.alternations:
+                break
+            samples, others = {}, {}
             for who in (("torch", "morbench"), ("morbench", "torch"))[turn % 2]:
                 if who == "morbench" and args.torch_only:
                     continue
                 time.sleep(args.settle)         # the other side's threads stop spinning before this one starts
                 if who == "torch":
-                    samples[who] = peer.block(args.block_warmup, args.block)
+                    samples[who], others[who] = turn_of(lambda: peer.block(args.block_warmup, args.block),
+                                                        lambda: process_seconds(peer.process.pid), cpus)
                 else:
-                    samples[who] = ours_samples_ns(json.loads(run_ours(ours_command(args), environment, cpus)), args.mode)
+                    text, others[who] = turn_of(lambda: run_ours(ours_command(args), environment, cpus), children_seconds, cpus)
+                    samples[who] = ours_samples_ns(json.loads(text), args.mode)
+            disturbed = max(others.values()) > DISTURBED_RATIO
+            n_clean += not disturbed
             row = {"first": "morbench" if turn % 2 else "torch", "torch_median_ns": statistics.median(samples["torch"]),
-                   "torch_ns": samples["torch"]}
+                   "torch_ns": samples["torch"], "others_ratio": others, "disturbed": disturbed}
             ours_ms = ratio = "-"
             if "morbench" in samples:
                 row.update(morbench_median_ns=statistics.median(samples["morbench"]), morbench_ns=samples["morbench"])
                 row["ratio"] = row["torch_median_ns"] / row["morbench_median_ns"]
                 ours_ms, ratio = "%.3f" % (row["morbench_median_ns"] / 1e6), "%.3f" % row["ratio"]
             result["alternations"].append(row)
-            print("%4d   %11s   %8.3f   %5s" % (turn + 1, ours_ms, row["torch_median_ns"] / 1e6, ratio), flush=True)
+            print("%4d   %11s   %8.3f   %5s%s" % (
+                turn + 1, ours_ms, row["torch_median_ns"] / 1e6, ratio,
+                "   disturbed: others took %.0f %%" % (100 * max(others.values())) if disturbed else ""), flush=True)
     finally:
         peer.close()
     result["load_average_after"] = os.getloadavg()[0]
-    if not args.torch_only:
-        median, low, high = bootstrap_median([row["ratio"] for row in result["alternations"]])
+    if n_clean < args.alternations:
+        print("only %d of %d alternations were undisturbed: run again on an idle machine" % (n_clean, args.alternations))
+    result["alternations_undisturbed_count"] = n_clean
+    ratios = [row["ratio"] for row in result["alternations"] if "ratio" in row and not row["disturbed"]]
+    if ratios:
+        median, low, high = bootstrap_median(ratios)
         result["ratio"] = {"median": median, "low": low, "high": high, "verdict": verdict(low, high)}
         interval = "" if low is None else " [%.3f .. %.3f]" % (low, high)
         print("torch / morbench: %.3f%s: %s" % (median, interval, verdict(low, high)))
+    elif not args.torch_only:
+        result["ratio"] = {"median": None, "low": None, "high": None, "verdict": "every alternation was disturbed"}
+        print("torch / morbench: %s" % result["ratio"]["verdict"])
     return result
 
 

@@ -1,0 +1,111 @@
+/* morbench eval: accuracy of weights on a data set, once through every image. */
+#include "engine/json.h"
+#include "harness/commands.h"
+#include "harness/evaluate.h"
+#include "harness/interrupt.h"
+#include "harness/options.h"
+#include "harness/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool experiment_json(const Model *m, const Dataset *d, int batch, json_t **out, Error *err) {
+    JsonSink root, model;
+    json_sink_begin(&root);
+    json_put_text(&root, "model_kind", m->kind->name);
+    json_put_text(&root, "preset", m->preset);
+    json_put_object(&root, "model", &model);
+    result_put_settings(&model, m->kind->fields, m->self);
+    json_put_text(&root, "data", d->name);
+    json_put_text(&root, "split", d->split);
+    json_put_text(&root, "preprocess", d->preprocess_text);
+    json_put_count(&root, "images_count", d->n_images);
+    json_put_count(&root, "batch_size_count", batch);
+    json_put_text(&root, "backend", runtime_backend()->name);
+    return json_sink_finish(&root, out, err);
+}
+
+static void print(const Model *m, const Dataset *d, const Evaluation *e) {
+    printf("%-22s %s\n", "model", m->preset[0] != '\0' ? m->preset : m->kind->name);
+    printf("%-22s %s, %s, %lld images\n", "data", d->name, d->split, (long long)e->images_count);
+    printf("%-22s %.2f %%  (%lld right)\n", "top-1", 100.0 * (double)e->top1_count / (double)e->images_count, (long long)e->top1_count);
+    if (d->n_classes > 5) printf("%-22s %.2f %%\n", "top-5", 100.0 * (double)e->top5_count / (double)e->images_count);
+    printf("%-22s %.4f\n", "loss", e->loss);
+    printf("%-22s %.3f MMAC executed an image\n", "cost", (double)e->macs_executed / (double)e->images_count / 1e6);
+    printf("%-22s %.0f images/s, loading included\n", "speed", (double)e->images_count / ((double)e->elapsed_ns / 1e9));
+    printf("%-22s", "depth histogram");
+    int64_t tokens = 0;
+    for (int k = 0; k <= e->max_depth; k++) tokens += e->depth_histogram[k];
+    for (int k = 0; k <= e->max_depth; k++)
+        if (e->depth_histogram[k] > 0) printf(" %d: %.1f %%", k, 100.0 * (double)e->depth_histogram[k] / (double)tokens);
+    printf(" of tokens took that many blocks\n");
+}
+
+int cmd_eval(int argc, char **argv, Error *err) {
+    ModelChoice choice = {.seed = 1};
+    DataChoice  data   = {0};
+    const char *out_dir = NULL, *batch_text = NULL, *limit_text = NULL;
+    bool        json = false, quiet = false;
+    const Option options[] = {
+        {.name = "preset", .value = "NAME", .help = "model by name (`morbench list models`)", .text = &choice.preset},
+        {.name = "config", .value = "MODEL.json", .help = "model by its settings", .text = &choice.config},
+        {.name = "weights", .value = "FILE", .help = "safetensors", .text = &choice.weights, .required = true},
+        {.name = "data", .value = "NAME|DIR", .help = "data set or image folder", .text = &data.name_or_dir, .required = true},
+        {.name = "split", .value = "train|test", .help = "default test", .text = &data.split},
+        {.name = "preprocess", .value = "PRESET", .help = "default: deit for folders, none for named sets", .text = &data.preprocess},
+        {.name = "batch", .value = "N", .help = "images at once, default 100", .text = &batch_text},
+        {.name = "limit", .value = "N", .help = "only N images, evenly spread", .text = &limit_text},
+        {.name = "out", .value = "DIR", .help = "write DIR/run.json", .text = &out_dir},
+        {.name = "json", .help = "print the result as JSON instead of a table", .flag = &json},
+        {.name = "quiet", .help = "no progress", .flag = &quiet},
+        OPTIONS_END,
+    };
+    const int first = options_parse(argc, argv, &(Usage){"eval", "", "Measures the accuracy of weights on a data set.", options, 0, 0}, err);
+    if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
+    int         batch = 100, status = EXIT_BAD_INPUT;
+    Model      *m = NULL;
+    Dataset    *d = NULL;
+    Tape       *tape = NULL;
+    Result     *r = NULL;
+    json_t     *experiment = NULL;
+    char        sha256[65], warning[512];
+    Evaluation *e = malloc(sizeof *e);
+    if (e == NULL) {
+        FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
+        goto done;
+    }
+    interrupt_catch();
+    if ((batch_text != NULL && !option_count("batch", batch_text, 1, 65536, &batch, err))
+        || (limit_text != NULL && !option_count("limit", limit_text, 1, 1 << 30, &data.limit, err))
+        || !runtime_begin(err) || !session_model(&m, &choice, sha256, warning, err) || !session_data(&d, &data, m, err)
+        || !tape_create(&tape, runtime_backend(), err) || !experiment_json(m, d, batch, &experiment, err)
+        || !session_result(&r, "eval", experiment, false, argc, argv, err) || !result_set_model(r, m, sha256, err) || !result_set_data(r, d, err)
+        || !evaluate(m, tape, d, &(EvaluateOptions){batch, 1, quiet}, e, err))
+        goto done;
+    if (warning[0] != '\0') result_warn_detail(r, WARN_resampled_weights, "%s", warning);
+    if (data.limit > 0) result_warn(r, WARN_data_limited);
+    result_set_accuracy(r, &(ResultAccuracy){e->images_count, e->top1_count, d->n_classes > 5 ? e->top5_count : -1, e->loss});
+    result_set_depth(r, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);
+    const double macs = (double)e->macs_executed / (double)e->images_count;
+    result_set_macs_executed(r, macs, macs, macs);
+    result_set_profile(r, tape_profile(tape), (e->images_count + batch - 1) / batch, e->images_count);
+    JsonSink *metrics = result_block(r, "metrics");
+    json_put_count(metrics, "batch_size_count", batch);
+    json_put_count(metrics, "peak_activation_bytes", (int64_t)e->peak_activation_bytes);
+    json_put_count(metrics, "peak_resident_bytes", session_peak_resident_bytes());
+    json_put_count(metrics, "weights_bytes", params_bytes(m->params));
+    json_put_text(result_block(r, "accuracy"), "predictions_sha256", e->predictions_sha256);
+    if (out_dir != NULL && !result_write(r, out_dir, err)) goto done;
+    if (json ? !result_print(r, err) : false) goto done;
+    if (!json) print(m, d, e);
+    if (out_dir != NULL && !json) printf("%-22s %s/run.json\n", "written", out_dir);
+    status = EXIT_OK;
+done:
+    result_destroy(r);
+    json_decref(experiment);
+    tape_destroy(tape);
+    dataset_close(d);
+    model_destroy(m);
+    free(e);
+    return status;
+}

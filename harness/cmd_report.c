@@ -1,0 +1,62 @@
+/* morbench report DIR [--md --tex --csv] : tables and plots from the run.json files below DIR, and from nothing else. */
+#include "harness/options.h"
+#include "harness/report.h"
+
+#include "harness/escape.h"
+
+#include <string.h>
+
+int cmd_report(int argc, char **argv, Error *err) {
+    bool md = false, csv = false, tex = false, html = false, claims = false;
+    const Option options[] = {
+        {.name = "md", .help = "write DIR/table.md", .flag = &md},
+        {.name = "csv", .help = "write DIR/table.csv: every column, base units", .flag = &csv},
+        {.name = "tex", .help = "write DIR/table.tex, for booktabs", .flag = &tex},
+        {.name = "html", .help = "not in this version", .flag = &html},
+        {.name = "claims", .help = "not in this version", .flag = &claims},
+        OPTIONS_END,
+    };
+    const Usage usage = {"report", "DIR",
+                         "Reads every run.json below DIR, prints a table, and writes DIR/table.json, tables (Markdown and CSV\n"
+                         "when none is named) and DIR/plots/*.svg, *.png and their gnuplot scripts.",
+                         options, 1, 1};
+    const int first = options_parse(argc, argv, &usage, err);
+    if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
+    if (html || claims) {
+        FAIL(err, html ? "--html" : "--claims", "this version makes none; --md, --tex and --csv are there");
+        return EXIT_BAD_INPUT;
+    }
+    const char *dir     = argv[first];
+    const int   formats = REPORT_JSON | (md ? REPORT_MD : 0) | (csv ? REPORT_CSV : 0) | (tex ? REPORT_TEX : 0) |
+                          (!md && !csv && !tex ? REPORT_MD | REPORT_CSV : 0);
+    Report report;
+    int    n_plots = 0, status = EXIT_OK;
+    if (!report_read(&report, dir, err) || !report_print(&report, stdout, err) ||
+        !report_write_tables(&report, dir, formats, err)) {
+        status = err->exit_status;
+        goto done;
+    }
+    Error plain = {0};
+    if (!report_write_plots(&report, dir, &n_plots, &plain)) {
+        char text[1024];
+        error_text(&plain, text, sizeof text);
+        fprintf(stderr, "warning: no plots: ");
+        escape_terminal(stderr, text);
+        fprintf(stderr, "; the tables are complete (apt install gnuplot-nox, then report again)\n");
+    }
+    fprintf(stdout, "\nwritten below ");
+    escape_terminal(stdout, dir);
+    fprintf(stdout, ": table.json%s%s%s", formats & REPORT_MD ? ", table.md" : "", formats & REPORT_CSV ? ", table.csv" : "",
+            formats & REPORT_TEX ? ", table.tex" : "");
+    if (n_plots > 0) fprintf(stdout, ", %d plots in plots/", n_plots);
+    fputc('\n', stdout);
+    if (report.n_unreadable > 0) {
+        FAIL_STATUS(err, EXIT_IO, "", "%d run.json could not be read and %s left out", report.n_unreadable,
+                    report.n_unreadable == 1 ? "is" : "are");
+        error_in(err, dir);
+        status = EXIT_IO;
+    }
+done:
+    report_free(&report);
+    return status;
+}

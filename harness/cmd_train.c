@@ -1,0 +1,179 @@
+/* morbench train: trains a model from a configuration; resumes what lies in the output directory.
+ *
+ * Writes DIR/weights.safetensors and DIR/run.json at the end, checkpoints on the way. The weights are those of the last
+ * step: nothing is chosen on the test images. */
+#include "engine/clock.h"
+#include "engine/digest.h"
+#include "harness/commands.h"
+#include "harness/config.h"
+#include "harness/interrupt.h"
+#include "harness/options.h"
+#include "harness/session.h"
+#include "harness/train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Job {
+    Config        config;
+    DataSettings  data;
+    TrainSettings train;
+    Model        *model;
+    Dataset      *train_data, *test_data;
+    Tape         *tape;
+    json_t       *settings;
+    Result       *result;
+    TrainRun      run;
+    Evaluation    evaluation;
+} Job;
+
+static void job_free(Job *j) {
+    train_run_free(&j->run);
+    result_destroy(j->result);
+    json_decref(j->settings);
+    tape_destroy(j->tape);
+    dataset_close(j->train_data);
+    dataset_close(j->test_data);
+    model_destroy(j->model);
+    config_release(&j->config);
+    free(j);
+}
+
+/* Settings, data and machine decide the numbers; a checkpoint is only resumed under the same. Threads are among them, since
+ * the order of sums depends on their number. How often is saved or shown is not. */
+static bool settings_digest(Job *j, Error *err) {
+    json_t *copy = json_deep_copy(j->settings), *train = json_object_get(copy, "train");
+    json_object_del(train, "checkpoint_s");
+    json_object_del(train, "loader_threads");
+    char *text = copy != NULL ? json_canonical_text(copy) : NULL, digest[SHA256_TEXT_SIZE], all[512];
+    bool  ok   = text != NULL ? digest_sha256(text, strlen(text), digest, err) : FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
+    if (ok) {
+        snprintf(all, sizeof all, "%s %s %s %s %d", digest, j->train_data->digest, j->test_data->digest, runtime_backend()->name, runtime_threads());
+        ok = digest_sha256(all, strlen(all), digest, err);
+    }
+    if (ok) snprintf(j->run.config_digest, sizeof j->run.config_digest, "%.16s", digest);
+    free(text);
+    json_decref(copy);
+    return ok;
+}
+
+static bool prepare(Job *j, const char *path, int n_overrides, char **override, const char *weights, Error *err) {
+    if (!config_load(&j->config, path, n_overrides, override, err) || !config_data(&j->config, &j->data, err)
+        || !config_train(&j->config, &j->train, err) || !config_model(&j->config, &j->model, err)
+        || !data_settings_check(&j->data, err))
+        return error_in(err, path);
+    DataSettings *d = &j->data;
+    int channels, height, width, classes;
+    j->model->kind->image_shape(j->model->self, &channels, &height, &width, &classes);
+    if (d->image_size == 0 && strcmp(d->preprocess, "none") != 0) d->image_size = height;
+    const DatasetOptions train = data_settings_options(d, true), test = data_settings_options(d, false);
+    if (!dataset_open(&j->train_data, &train, err) || !dataset_open(&j->test_data, &test, err)) return false;
+    j->settings = settings_to_json(d, j->model, &j->train);
+    if (j->settings == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
+    for (Dataset *const *set = (Dataset *[]){j->train_data, j->test_data, NULL}; *set != NULL; set++)
+        if ((*set)->digest[0] == '\0' && !dataset_digest(*set, (*set)->digest, err)) return false;
+    params_init(j->model->params, (uint64_t)j->train.seed);
+    if (weights != NULL && !model_load(j->model, weights, (LoadOptions){.new_head = true}, NULL, NULL, err)) return false;
+    return settings_digest(j, err) && tape_create(&j->tape, runtime_backend(), err);
+}
+
+static void put_curve(Job *j) {
+    for (int i = 0; i < j->run.n_points; i++) {
+        const TrainPoint *p = &j->run.point[i];
+        result_add_point(j->result, &(ResultPoint){
+            .epoch = p->epoch, .step = p->step, .train_loss = p->train_loss, .train_top1_ratio = p->train_top1_ratio, .tested = p->tested,
+            .test_loss = p->test_loss, .test_top1_ratio = p->test_top1_ratio, .learning_rate = p->lr, .elapsed_ns = p->elapsed_ns,
+            .grad_norm = p->grad_norm, .images_per_s = p->images_per_s});
+    }
+}
+
+static bool write_result(Job *j, const char *dir, Error *err) {
+    const Evaluation *e = &j->evaluation;
+    const TrainRun   *r = &j->run;
+    Result           *out = j->result;
+    char path[4400], sha256[65];
+    snprintf(path, sizeof path, "%s/weights.safetensors", dir);
+    if (!model_save(j->model, path, sha256, err)) return false;
+    result_set_trained_weights(out, sha256);
+    put_curve(j);
+    result_set_accuracy(out, &(ResultAccuracy){e->images_count, e->top1_count, j->test_data->n_classes > 5 ? e->top5_count : -1, e->loss});
+    json_put_text(result_block(out, "accuracy"), "predictions_sha256", e->predictions_sha256);
+    result_set_depth(out, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);
+    const double macs = (double)e->macs_executed / (double)e->images_count;
+    result_set_macs_executed(out, macs, macs, macs);
+    if (r->resumed_count > 0) result_warn_detail(out, WARN_resumed, "%d times", r->resumed_count);
+    if (j->data.limit > 0 || j->data.test_limit > 0) result_warn(out, WARN_data_limited);
+    double trained_ns = 0;
+    for (int i = 0; i < r->n_points; i++) {
+        const int64_t steps = r->point[i].step - (i > 0 ? r->point[i - 1].step : 0);
+        trained_ns += (double)(steps * j->train.batch_size) / r->point[i].images_per_s * 1e9;
+    }
+    JsonSink *metrics = result_block(out, "metrics");
+    json_put_count (metrics, "batch_size_count", j->train.batch_size);
+    json_put_count (metrics, "epochs_count", r->epoch);
+    json_put_count (metrics, "steps_count", r->step);
+    json_put_number(metrics, "train_elapsed_ns", trained_ns);
+    json_put_number(metrics, "train_images_per_s", (double)(r->step * j->train.batch_size) / (trained_ns / 1e9));
+    json_put_count (metrics, "train_step_macs_count", r->macs_per_step);
+    json_put_count (metrics, "peak_activation_bytes", (int64_t)r->peak_activation_bytes);
+    json_put_count (metrics, "peak_resident_bytes", session_peak_resident_bytes());
+    json_put_count (metrics, "weights_bytes", params_bytes(j->model->params));
+    return result_write(out, dir, err);
+}
+
+int cmd_train(int argc, char **argv, Error *err) {
+    const char *out_dir = NULL, *weights = NULL;
+    bool        quiet = false, json = false, done = false;
+    const Option options[] = {
+        {.name = "out", .value = "DIR", .help = "where results and checkpoints go; default results/NAME of the configuration", .text = &out_dir},
+        {.name = "weights", .value = "FILE", .help = "start from these weights; a classifier of another size stays new", .text = &weights},
+        {.name = "json", .help = "print the result as JSON at the end", .flag = &json},
+        {.name = "quiet", .help = "no progress", .flag = &quiet},
+        OPTIONS_END,
+    };
+    const int first = options_parse(argc, argv, &(Usage){"train", "CONFIG.json [key=value ...]",
+        "Trains a model as the file says; key=value overrides it (train.epochs=2). Resumes what lies in DIR.", options, 1, 256}, err);
+    if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
+    char        named[512];
+    const char *path = argv[first];
+    if (out_dir == NULL) {
+        const char *slash = strrchr(path, '/'), *base = slash != NULL ? slash + 1 : path, *dot = strrchr(base, '.');
+        snprintf(named, sizeof named, "results/%.*s", dot != NULL ? (int)(dot - base) : (int)strlen(base), base);
+        out_dir = named;
+    }
+    int  status = EXIT_BAD_INPUT;
+    Job *j      = calloc(1, sizeof *j);
+    if (j == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory"), EXIT_MACHINE;
+    interrupt_catch();
+    char starting[65] = "";
+    if (!runtime_begin(err) || !prepare(j, path, argc - first - 1, argv + first + 1, weights, err)
+        || (weights != NULL && !digest_sha256_file(weights, starting, err))
+        || !session_result(&j->result, "train", j->settings, false, argc, argv, err)
+        || !result_set_model(j->result, j->model, weights != NULL ? starting : NULL, err)
+        || !result_set_data(j->result, j->train_data, err) || !result_set_test_data(j->result, j->test_data, err)
+        || !result_is_done(j->result, out_dir, &done, err))
+        goto done;
+    if (done) {
+        printf("%s/run.json is finished; nothing to do\n", out_dir);
+        status = EXIT_OK;
+        goto done;
+    }
+    if (!train_run(j->model, j->tape, j->train_data, j->test_data, &j->train, out_dir, quiet, &j->run, err)
+        || !evaluate(j->model, j->tape, j->test_data, &(EvaluateOptions){j->train.eval_batch_size, j->train.loader_threads, quiet}, &j->evaluation, err)
+        || !write_result(j, out_dir, err))
+        goto done;
+    train_forget(out_dir);
+    if (json) {
+        if (!result_print(j->result, err)) goto done;
+    } else {
+        printf("top-1 %.2f %% of %lld test images (%s) after %lld epochs; %s/weights.safetensors, %s/run.json\n",
+               100.0 * (double)j->evaluation.top1_count / (double)j->evaluation.images_count, (long long)j->evaluation.images_count,
+               j->test_data->name, (long long)j->run.epoch, out_dir, out_dir);
+    }
+    status = EXIT_OK;
+done:
+    job_free(j);
+    return status;
+}

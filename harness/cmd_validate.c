@@ -1,0 +1,215 @@
+/* morbench validate FILE...: is each file whole and well-formed? What a file is, its content tells: a model, training or
+ * experiment configuration, a result, weights, or IDX data (also gzipped). One line a file; the worst decides the exit
+ * status. */
+#include "engine/file.h"
+#include "engine/safetensors.h"
+#include "harness/commands.h"
+#include "harness/config.h"
+#include "harness/gunzip.h"
+#include "harness/idx.h"
+#include "harness/options.h"
+#include "harness/result.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WHAT_MAX = 200, HEAD_BYTES = 9, DATA_MAX_BYTES = 1 << 30 };
+
+/* ---- configurations and results ---- */
+
+static void say_model(const Model *m, char what[WHAT_MAX]) {
+    snprintf(what, WHAT_MAX, "model configuration, %s, %" PRId64 " parameters", m->kind->name, params_elements(m->params));
+}
+
+/* One combination of settings, as it would run. */
+static bool check_cell(const Config *c, Error *err) {
+    DataSettings  data;
+    TrainSettings train;
+    Model        *m  = NULL;
+    const bool    ok = config_data(c, &data, err) && config_train(c, &train, err) && config_model(c, &m, err);
+    model_destroy(m);
+    return ok;
+}
+
+/* A copy of base in which every varied setting has its first value, but `chosen` its value number `index`. */
+static bool make_cell(Config *cell, const Config *base, const char *chosen, size_t index, Error *err) {
+    const char *pointer;
+    json_t     *values;
+    *cell      = *base;
+    cell->tree = json_deep_copy(base->tree);
+    if (cell->tree == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
+    json_object_foreach((json_t *)config_block(base, "vary"), pointer, values) {
+        const size_t i = chosen != NULL && strcmp(pointer, chosen) == 0 ? index : 0;
+        if (!config_set(cell, pointer, json_incref(json_array_get(values, i)), err)) return false;
+    }
+    return true;
+}
+
+static bool check_made_cell(const Config *base, const char *chosen, size_t index, Error *err) {
+    Config     cell;
+    const bool ok = make_cell(&cell, base, chosen, index, err) && check_cell(&cell, err);
+    config_release(&cell);
+    return ok;
+}
+
+static bool check_experiment(const char *path, char what[WHAT_MAX], Error *err) {
+    Config      c;
+    const char *pointer;
+    json_t     *values;
+    if (!config_load(&c, path, 0, NULL, err)) return false;
+    const json_t *vary = config_block(&c, "vary");
+    bool          ok   = check_made_cell(&c, NULL, 0, err);
+    double        n_cells = 1;
+    json_object_foreach((json_t *)vary, pointer, values) {
+        const size_t n = json_array_size(values);
+        n_cells *= (double)n;
+        for (size_t i = 1; ok && i < n; i++) ok = check_made_cell(&c, pointer, i, err);
+    }
+    if (vary == NULL) snprintf(what, WHAT_MAX, "%s configuration", config_block(&c, "train") != NULL ? "training" : "experiment");
+    else              snprintf(what, WHAT_MAX, "experiment, %.0f combinations of settings", n_cells);
+    config_release(&c);
+    return ok;
+}
+
+static bool check_result(const json_t *tree, char what[WHAT_MAX], Error *err) {
+    if (!result_check(tree, err)) return false;
+    const char *kind = json_string_value(json_object_get(tree, "kind")), *status = json_string_value(json_object_get(tree, "status"));
+    const char *verdict = json_string_value(json_object_get(json_object_get(tree, "validity"), "verdict"));
+    snprintf(what, WHAT_MAX, "result of %.20s, status %.20s, %.20s", kind, status, verdict);
+    return true;
+}
+
+static bool check_json(const char *path, char what[WHAT_MAX], Error *err) {
+    json_t *tree = NULL;
+    Model  *m    = NULL;
+    bool    ok   = false, is_experiment = false;
+    if (!json_load_file_checked(&tree, path, 0, err)) return false;
+    for (int i = 0; config_blocks[i] != NULL; i++)
+        is_experiment |= strcmp(config_blocks[i], "model") != 0 && json_object_get(tree, config_blocks[i]) != NULL;
+    is_experiment |= json_is_object(json_object_get(tree, "model"));
+    if (json_object_get(tree, "schema") != NULL) {
+        ok = check_result(tree, what, err);
+    } else if (is_experiment) {
+        ok = check_experiment(path, what, err);
+    } else if (json_object_get(tree, "model") != NULL || json_object_get(tree, "preset") != NULL) {
+        ok = config_read_model(tree, &m, "", err);
+        if (ok) say_model(m, what);
+    } else {
+        FAIL(err, "", "JSON, but neither configuration (\"model\", \"preset\", \"data\", \"train\", ...) nor result (\"schema\")");
+    }
+    model_destroy(m);
+    json_decref(tree);
+    return ok;
+}
+
+/* ---- weights ---- */
+
+static bool check_safetensors(const char *path, char what[WHAT_MAX], Error *err) {
+    SafeFile *file     = NULL;
+    int64_t   n_values = 0;
+    if (!safetensors_open(&file, path, err)) return false;
+    bool ok = true;
+    for (int i = 0; ok && i < safetensors_count(file); i++) {
+        const SafeEntry *e   = safetensors_entry(file, i);
+        const int64_t    bad = safetensors_first_nonfinite(e);
+        char             name[100];
+        safetensors_escape(e->name, name, sizeof name);
+        if (bad >= 0) ok = FAIL(err, name, "value %" PRId64 " is not a finite number", bad);
+        n_values += e->n_values;
+    }
+    if (ok) snprintf(what, WHAT_MAX, "safetensors, %d tensors, %" PRId64 " values", safetensors_count(file), n_values);
+    safetensors_close(file);
+    return ok;
+}
+
+/* ---- data ---- */
+
+static bool check_idx(const uint8_t *bytes, size_t n, bool zipped, char what[WHAT_MAX], Error *err) {
+    Idx          idx;
+    const int    n_dims = n >= 4 ? bytes[3] : 1;
+    const char  *how    = zipped ? " gzipped" : "";
+    if (n >= 4 && (n_dims < 1 || n_dims > IDX_MAX_DIMS)) return FAIL(err, "", "IDX of %d dimensions, must have 1 to %d", n_dims, IDX_MAX_DIMS);
+    if (!idx_parse(&idx, bytes, n, n_dims, err)) return false;
+    if (n_dims == 3)
+        snprintf(what, WHAT_MAX, "IDX%s, %" PRId64 " images of %" PRId64 "x%" PRId64, how, idx.dim[0], idx.dim[1], idx.dim[2]);
+    else
+        snprintf(what, WHAT_MAX, "IDX%s, %" PRId64 "%s", how, idx.dim[0], n_dims == 1 ? " labels" : " rows");
+    return true;
+}
+
+static bool check_data(const char *path, char what[WHAT_MAX], Error *err) {
+    void    *bytes    = NULL;
+    uint8_t *unzipped = NULL;
+    size_t   n = 0, n_unzipped = 0;
+    bool     ok = file_read_all(path, DATA_MAX_BYTES, &bytes, &n, err);
+    if (ok && gunzip_is_gzip(bytes, n)) {
+        ok = gunzip(bytes, n, DATA_MAX_BYTES, &unzipped, &n_unzipped, err);
+        if (ok && (n_unzipped < 2 || unzipped[0] != 0 || unzipped[1] != 0)) ok = FAIL(err, "", "gzip, but what is in it is no IDX data");
+        ok = ok && check_idx(unzipped, n_unzipped, true, what, err);
+    } else if (ok) {
+        ok = check_idx(bytes, n, false, what, err);
+    }
+    free(unzipped);
+    free(bytes);
+    return ok;
+}
+
+/* ---- which is which ---- */
+
+static bool read_head(const char *path, uint8_t head[HEAD_BYTES], size_t *n, uint64_t *size, Error *err) {
+    int fd = -1;
+    if (!file_open_read(&fd, size, path, err)) return false;
+    *n = *size < HEAD_BYTES ? (size_t)*size : HEAD_BYTES;
+    const bool ok = file_read_exactly(fd, head, *n, path, err);
+    close(fd);
+    return ok;
+}
+
+static bool has_suffix(const char *path, const char *suffix) {
+    const size_t n = strlen(path), m = strlen(suffix);
+    return n > m && strcmp(path + n - m, suffix) == 0;
+}
+
+/* The first bytes decide; where they are damaged, the name does, for the better message. */
+static bool check_file(const char *path, char what[WHAT_MAX], Error *err) {
+    uint8_t  head[HEAD_BYTES] = {0};
+    size_t   n = 0, blank = 0;
+    uint64_t size = 0, header = 0;
+    if (!read_head(path, head, &n, &size, err)) return false;
+    for (int i = 7; i >= 0; i--) header = header << 8 | head[i];
+    if ((n == HEAD_BYTES && header <= size - 8 && head[8] == '{') || has_suffix(path, ".safetensors")) return check_safetensors(path, what, err);
+    while (blank < n && (head[blank] == ' ' || head[blank] == '\n' || head[blank] == '\t' || head[blank] == '\r')) blank++;
+    if ((blank < n && (head[blank] == '{' || head[blank] == '[')) || has_suffix(path, ".json")) return check_json(path, what, err);
+    if (gunzip_is_gzip(head, n) || (n >= 4 && head[0] == 0 && head[1] == 0)) return check_data(path, what, err);
+    return FAIL(err, "", n == 0 ? "is empty" : "is neither JSON, safetensors nor IDX");
+}
+
+int cmd_validate(int argc, char **argv, Error *err) {
+    static const Option none[] = {OPTIONS_END};
+    const Usage usage = {"validate", "FILE...", "Checks configurations of models, trainings and experiments, results (run.json), weights (safetensors)\n"
+                         "and data (IDX, also gzipped), and prints one line for each. Exit status 1: some are bad; 5: some are corrupt.",
+                         none, 1, INT_MAX};
+    const int   first  = options_parse(argc, argv, &usage, err);
+    int         status = EXIT_OK, n_bad = 0;
+    if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
+    for (int i = first; i < argc; i++) {
+        Error wrong = {0};
+        char  what[WHAT_MAX] = "", text[sizeof wrong];
+        const bool ok = check_file(argv[i], what, &wrong);
+        error_in(&wrong, argv[i]);             /* which also makes the name printable */
+        if (ok) {
+            printf("ok: %s: %s\n", wrong.input, what);
+            continue;
+        }
+        error_text(&wrong, text, sizeof text);
+        printf("bad: %s\n", text);
+        if (wrong.exit_status > status) status = wrong.exit_status;
+        n_bad++;
+    }
+    if (n_bad > 0) FAIL_STATUS(err, status, "", "%d of %d files are bad", n_bad, argc - first);
+    return status;
+}

@@ -1,0 +1,52 @@
+/* Tables and plots from the run.json files below a directory, and from nothing else.
+ *
+ *   report_read -> report_print, report_write_tables, report_write_plots -> report_free
+ *
+ * Ownership: a Report holds its runs until report_free (fine after a failed read). */
+#ifndef HARNESS_REPORT_H
+#define HARNESS_REPORT_H
+
+#include "engine/error.h"
+#include "engine/json.h"
+
+#include <stdio.h>
+
+typedef struct ReportRow {
+    char         *path;            /* of run.json, from the report's directory */
+    json_t       *run;
+    const json_t *accuracy;        /* the run whose accuracy counts: itself, or one of equal weights and data; NULL: none */
+    const char   *model;           /* preset, else the model's name: how tables and plots call it */
+    int           model_index;     /* the same for all rows of a model: its colour */
+    const char   *verdict;
+    bool          speed_only;      /* no accuracy belongs to it (rule V2), or the run says so itself */
+} ReportRow;
+
+typedef struct Report {
+    ReportRow *row;
+    int        n_rows, capacity;
+    int        n_models;
+    int        n_unreadable;       /* run.json that could not be read, or did not fit its digest */
+} Report;
+
+/* Every run.json below dir, in the order of their paths; links are not followed. What cannot be read is said on stderr and
+ * counted. Fails when there is none at all. */
+bool report_read(Report *out, const char *dir, Error *err);
+void report_free(Report *r);
+
+/* The value at a JSON pointer ("/a/b", objects only); NULL when there is none. */
+const json_t *report_at(const json_t *run, const char *pointer);
+/* The number there; NAN when there is none. */
+double report_number(const json_t *run, const char *pointer);
+
+/* The aligned table for a terminal. */
+bool report_print(const Report *r, FILE *out, Error *err);
+
+enum { REPORT_MD = 1, REPORT_CSV = 2, REPORT_TEX = 4, REPORT_JSON = 8 };
+/* DIR/table.md, ...csv, .tex, .json */
+bool report_write_tables(const Report *r, const char *dir, int formats, Error *err);
+
+/* DIR/plots/<name>.svg, .png and the script they came from, .gp. *n_plots: how many there was data for. Says on stderr why
+ * one is left out. False when gnuplot cannot be run: the caller's to take as a warning. */
+bool report_write_plots(const Report *r, const char *dir, int *n_plots, Error *err);
+
+#endif

@@ -1,0 +1,179 @@
+/* Finds and reads the runs below a directory, names their models, and links timings to accuracies. */
+#include "harness/report.h"
+
+#include "harness/escape.h"
+#include "harness/result.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MAX_DEPTH = 16, MAX_RUNS = 100000 };
+
+const json_t *report_at(const json_t *run, const char *pointer) {
+    while (run != NULL && *pointer == '/') {
+        char         key[128];
+        const size_t n = strcspn(++pointer, "/");
+        if (n >= sizeof key) return NULL;
+        memcpy(key, pointer, n);
+        key[n] = '\0';
+        run = json_object_get(run, key);
+        pointer += n;
+    }
+    return run;
+}
+
+double report_number(const json_t *run, const char *pointer) {
+    const json_t *value = report_at(run, pointer);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static const char *text_at(const json_t *run, const char *pointer) { return json_string_value(report_at(run, pointer)); }
+
+static bool add_run(Report *r, const char *path, const char *shown, Error *err) {
+    Error   wrong = {0};
+    json_t *run   = NULL;
+    if (!result_load(&run, path, &wrong)) {
+        char text[1024];
+        if (wrong.exit_status == EXIT_MACHINE) { if (err != NULL) *err = wrong; return false; }
+        error_text(&wrong, text, sizeof text);
+        fprintf(stderr, "warning: left out: ");
+        escape_terminal(stderr, text);
+        fputc('\n', stderr);
+        r->n_unreadable++;
+        return true;
+    }
+    if (r->n_rows == r->capacity) {
+        const int  capacity = 2*r->capacity + 16;
+        ReportRow *grown    = capacity <= 2*MAX_RUNS ? realloc(r->row, (size_t)capacity*sizeof *grown) : NULL;
+        if (grown == NULL) {
+            json_decref(run);
+            return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for %d runs", capacity);
+        }
+        r->row      = grown;
+        r->capacity = capacity;
+    }
+    char *copy = strdup(shown);
+    if (copy == NULL) {
+        json_decref(run);
+        return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for a path");
+    }
+    r->row[r->n_rows++] = (ReportRow){.path = copy, .run = run};
+    return true;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+
+static int not_hidden(const struct dirent *e) { return e->d_name[0] != '.'; }
+
+/* dir: what is read; shown: the same from the report's directory, "" at the top. */
+static bool walk(Report *r, const char *dir, const char *shown, int depth, Error *err) {
+    struct dirent **entry = NULL;
+    bool            ok    = true;
+    const int       n     = scandir(dir, &entry, not_hidden, by_name);
+    if (n < 0) {
+        FAIL_STATUS(err, errno == ENOMEM ? EXIT_MACHINE : EXIT_BAD_INPUT, "", "%s", strerror(errno));
+        return error_in(err, dir);
+    }
+    for (int i = 0; i < n; i++) {
+        char       *path = NULL, *below = NULL;
+        struct stat s;
+        if (ok && (asprintf(&path, "%s/%s", dir, entry[i]->d_name) < 0 ||
+                   asprintf(&below, "%s%s%s", shown, *shown != '\0' ? "/" : "", entry[i]->d_name) < 0))
+            ok = FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for a path");
+        if (ok && lstat(path, &s) == 0) {
+            if (S_ISDIR(s.st_mode) && depth < MAX_DEPTH) ok = walk(r, path, below, depth + 1, err);
+            else if (S_ISREG(s.st_mode) && strcmp(entry[i]->d_name, "run.json") == 0) ok = add_run(r, path, below, err);
+        }
+        free(path);
+        free(below);
+        free(entry[i]);
+    }
+    free(entry);
+    return ok;
+}
+
+static bool equal_at(const json_t *a, const json_t *b, const char *pointer) {
+    const json_t *x = report_at(a, pointer), *y = report_at(b, pointer);
+    return x != NULL && y != NULL && !json_is_null(x) && json_equal(x, y);
+}
+
+/* Rule V2: an accuracy belongs to a timing when weights, settings, preprocessing, code and data set are the same. */
+static const json_t *accuracy_of(const Report *r, const json_t *run) {
+    static const char *const same[] = {"/model/name", "/model/settings", "/model/weights_sha256", "/provenance/version",
+                                       "/data/preprocess"};
+    if (json_is_number(report_at(run, "/accuracy/top1_ratio"))) return run;
+    for (int i = 0; i < r->n_rows; i++) {
+        const json_t *other = r->row[i].run;
+        bool          fits  = json_is_number(report_at(other, "/accuracy/top1_ratio")) &&
+                    strcmp(text_at(other, "/validity/verdict"), "INVALID") != 0;
+        for (size_t k = 0; fits && k < sizeof same / sizeof *same; k++) fits = equal_at(run, other, same[k]);
+        if (fits && (equal_at(run, other, "/data/digest") ||
+                     json_equal(report_at(run, "/data/digest"), report_at(other, "/data/test/digest"))))
+            return other;
+    }
+    return NULL;
+}
+
+/* The worst verdict of the reasons, a missing accuracy left out; whether one of them bars it from any accuracy. */
+static Verdict worst_reason(const json_t *run, bool *untrained) {
+    const json_t *reasons = report_at(run, "/validity/reasons"), *reason;
+    Verdict       worst   = VERDICT_VALID;
+    size_t        i;
+    *untrained = false;
+    json_array_foreach(reasons, i, reason)
+        for (Warning w = 0; w < N_WARNINGS; w++)
+            if (w != WARN_no_accuracy && json_is_string(reason) && strcmp(json_string_value(reason), warning_code(w)) == 0) {
+                if (warning_verdict(w) > worst) worst = warning_verdict(w);
+                if (warning_verdict(w) == VERDICT_SPEED_ONLY) *untrained = true;
+            }
+    return worst;
+}
+
+static void judge(Report *r) {
+    for (int i = 0; i < r->n_rows; i++) {
+        ReportRow *row = &r->row[i];
+        row->model = text_at(row->run, "/model/preset");
+        if (row->model == NULL) row->model = text_at(row->run, "/model/name");
+        if (row->model == NULL) row->model = "(no model)";
+        row->model_index = r->n_models;
+        for (int k = 0; k < i && row->model_index == r->n_models; k++)
+            if (strcmp(r->row[k].model, row->model) == 0) row->model_index = r->row[k].model_index;
+        if (row->model_index == r->n_models) r->n_models++;
+    }
+    for (int i = 0; i < r->n_rows; i++) {
+        ReportRow *row = &r->row[i];
+        bool       untrained;
+        Verdict    worst = worst_reason(row->run, &untrained);
+        row->accuracy   = accuracy_of(r, row->run);
+        row->speed_only = row->accuracy == NULL || untrained;
+        row->verdict    = text_at(row->run, "/validity/verdict");
+        if (row->speed_only && worst < VERDICT_SPEED_ONLY) worst = VERDICT_SPEED_ONLY;
+        /* only these depend on what lies beside the run: an accuracy may have come since, or may be gone */
+        if (strcmp(row->verdict, "SMOKE") != 0 && strcmp(row->verdict, "INVALID") != 0) row->verdict = verdict_name(worst);
+    }
+}
+
+bool report_read(Report *out, const char *dir, Error *err) {
+    *out = (Report){0};
+    if (!walk(out, dir, "", 0, err)) return false;
+    if (out->n_rows == 0) {
+        if (out->n_unreadable > 0) FAIL_STATUS(err, EXIT_IO, "", "none of the %d run.json below it could be read", out->n_unreadable);
+        else FAIL(err, "", "no run.json below it; train, eval and bench write one into --out");
+        return error_in(err, dir);
+    }
+    judge(out);
+    return true;
+}
+
+void report_free(Report *r) {
+    for (int i = 0; i < r->n_rows; i++) {
+        free(r->row[i].path);
+        json_decref(r->row[i].run);
+    }
+    free(r->row);
+    *r = (Report){0};
+}

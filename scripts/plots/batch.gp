@@ -1,0 +1,20 @@
+# Time and throughput by batch size, a line a model; bars are 95 % intervals (a point without one has too few samples).
+# $data, one block a series: 1 batch size, 2 ms a batch, 3 low, 4 high, 5 images/s, 6 low, 7 high
+set multiplot layout 1,2 title 'Speed by batch size, model only' noenhanced
+set xlabel 'batch size (logarithmic)'
+set logscale x 2
+set offsets graph 0.06, graph 0.06, 0, 0
+set tmargin 3.5
+set bmargin 5 + 1.1*n_series
+set key at screen 0.5, 0.02 center bottom vertical maxrows n_series
+set logscale y
+set ylabel 'milliseconds a batch (logarithmic)'
+plot for [i=1:n_series] $data index (i-1) using 1:2:3:4 with yerrorlines linecolor rgb colour[i] linewidth 1.5 \
+    dashtype dash[i] pointtype point[i] pointsize 0.9 title label[i]
+unset key
+unset logscale y
+set yrange [0:*]
+set ylabel 'images a second'
+plot for [i=1:n_series] $data index (i-1) using 1:5:6:7 with yerrorlines linecolor rgb colour[i] linewidth 1.5 \
+    dashtype dash[i] pointtype point[i] pointsize 0.9 notitle
+unset multiplot

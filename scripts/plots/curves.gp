@@ -1,0 +1,22 @@
+# Training: loss and accuracy by epoch, a colour a model; full symbols and lines: test split, thin dotted: training batches.
+# $data, one block a run: 1 epoch, 2 training loss, 3 test loss, 4 training top-1 %, 5 test top-1 %; NaN: not measured
+# y_low: where the accuracy axis starts
+set multiplot layout 1,2 title 'Training (solid: test split; dotted: training batches)' noenhanced
+set datafile missing 'NaN'
+set xlabel 'epoch'
+set tmargin 3.5
+set bmargin 5 + 1.1*n_series
+set key at screen 0.5, 0.02 center bottom vertical maxrows n_series
+set xrange [0:*]
+set yrange [0:*]
+set ylabel 'loss, nats'
+plot for [i=1:n_series] $data index (i-1) using 1:2 with lines linecolor rgb colour[i] linewidth 1.2 dashtype 3 notitle, \
+     for [i=1:n_series] $data index (i-1) using 1:3 with linespoints linecolor rgb colour[i] linewidth 1.6 \
+         dashtype dash[i] pointtype point[i] pointsize 0.8 title label[i]
+unset key
+set yrange [y_low:*]
+set ylabel (y_low > 0 ? sprintf('top-1 accuracy, %% (axis starts at %g)', y_low) : 'top-1 accuracy, %')
+plot for [i=1:n_series] $data index (i-1) using 1:4 with lines linecolor rgb colour[i] linewidth 1.2 dashtype 3 notitle, \
+     for [i=1:n_series] $data index (i-1) using 1:5 with linespoints linecolor rgb colour[i] linewidth 1.6 \
+         dashtype dash[i] pointtype point[i] pointsize 0.8 notitle
+unset multiplot
