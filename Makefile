@@ -75,7 +75,7 @@ DOUBLE_TESTS := tests/test_ops
 
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all help check tests deps quickstart install clean fuzz-replay peers
+.PHONY: all help check tests double-tests warnings deps quickstart benches peers install clean
 
 all: $(BINARY) ## build the program (default)
 
@@ -135,6 +135,9 @@ check: ## run every test; CONFIG=asan for sanitizers
 	@BUILD=$(BUILD) DOUBLE_BUILD=$(BUILD)-double scripts/check.sh $(TESTS) $(TEST_SH) $(TEST_PY) -- $(DOUBLE_TESTS)
 
 double-tests: $(DOUBLE_TESTS:%=$(BUILD)/%)
+
+warnings: ## compile everything with gcc and clang, warnings as errors
+	@FLAGS='$(WARNINGS) -I. $(DEFINES) $(PKG_CFLAGS)' scripts/check_warnings.sh $(LIB_C) harness/main.c $(TEST_C) $(FUZZ_C) $(BENCH_C)
 
 quickstart: ## install, build, and show a first table, JSON and plot on real images
 	@scripts/deps.sh --quiet

@@ -152,12 +152,12 @@ static bool grid_make(Grid *g, const Report *r, Error *err) {
 typedef void Escape(FILE *out, const char *text);
 
 /* One sentence about a row, or nothing. */
-typedef void Note(FILE *out, const ReportRow *row, const Column *c, Escape *escape);
+typedef void Note(FILE *out, const ReportRow *row, const Grid *g, Escape *escape);
 
-static void verdict_note(FILE *out, const ReportRow *row, const Column *c, Escape *escape) {
+static void verdict_note(FILE *out, const ReportRow *row, const Grid *g, Escape *escape) {
     const json_t *reasons = report_at(row->run, "/validity/reasons"), *code;
     size_t        i;
-    (void)c;
+    (void)g;
     if (json_array_size(reasons) == 0) return;
     escape(out, row->verdict);
     fputs(" (", out);
@@ -168,30 +168,43 @@ static void verdict_note(FILE *out, const ReportRow *row, const Column *c, Escap
     fputs(")", out);
 }
 
-static void accuracy_note(FILE *out, const ReportRow *row, const Column *c, Escape *escape) {
-    (void)c, (void)escape;
+static void accuracy_note(FILE *out, const ReportRow *row, const Grid *g, Escape *escape) {
+    (void)g, (void)escape;
     if (row->accuracy != NULL && row->accuracy != row->run)
         fprintf(out, "Accuracy from run %s, of the same weights and data", run_id(row->accuracy));
 }
 
-static void empty_note(FILE *out, const ReportRow *row, const Column *c, Escape *escape) {
-    if (strcmp(c->key, "verdict") == 0 || cell(row, c) != NULL) return;
-    fputs("No ", out);
-    escape(out, c->heading);
-    fputs(" (", out);
-    escape(out, reason(row, c));
-    fputs(")", out);
+/* "Empty: latency, images/s (not_requested)", a list for each reason. */
+static void empty_note(FILE *out, const ReportRow *row, const Grid *g, Escape *escape) {
+    bool told[N_COLUMNS + 2] = {false}, any = false;
+    for (int k = 0; k < g->n; k++) told[k] = g->column[k] < 0 || strcmp(columns[g->column[k]].key, "verdict") == 0 ||
+                                             cell(row, &columns[g->column[k]]) != NULL;
+    for (int k = 0; k < g->n; k++) {
+        if (told[k]) continue;
+        const char *why = reason(row, &columns[g->column[k]]);
+        fputs(any ? "; " : "Empty: ", out);
+        for (int j = k; j < g->n; j++) {
+            if (told[j] || strcmp(reason(row, &columns[g->column[j]]), why) != 0) continue;
+            if (j > k) fputs(", ", out);
+            escape(out, heading(g, j));
+            told[j] = true;
+        }
+        fputs(" (", out);
+        escape(out, why);
+        fputs(")", out);
+        any = true;
+    }
 }
 
 /* Each sentence once, with the runs it is about. No memory: the sentence is left out, and the write fails later. */
-static void print_grouped(FILE *out, const Report *r, Note *note, const Column *c, Escape *escape, const char *start,
+static void print_grouped(FILE *out, const Report *r, const Grid *g, Note *note, Escape *escape, const char *start,
                           const char *end) {
     char **text = calloc((size_t)r->n_rows, sizeof *text);
     for (int i = 0; text != NULL && i < r->n_rows; i++) {
         size_t size;
         FILE  *f = open_memstream(&text[i], &size);
         if (f == NULL) continue;
-        note(f, &r->row[i], c, escape);
+        note(f, &r->row[i], g, escape);
         fclose(f);
     }
     for (int i = 0; text != NULL && i < r->n_rows; i++) {
@@ -221,10 +234,9 @@ static void print_notes(FILE *out, const Report *r, const Grid *g, Escape *escap
     }
     if (n_speed_only > 0)
         fprintf(out, "%s† speed only: no accuracy of the same weights on the same data is known.%s", start, end);
-    print_grouped(out, r, accuracy_note, NULL, escape, start, end);
-    print_grouped(out, r, verdict_note, NULL, escape, start, end);
-    for (int k = 0; k < g->n; k++)
-        if (g->column[k] >= 0) print_grouped(out, r, empty_note, &columns[g->column[k]], escape, start, end);
+    print_grouped(out, r, g, accuracy_note, escape, start, end);
+    print_grouped(out, r, g, verdict_note, escape, start, end);
+    print_grouped(out, r, g, empty_note, escape, start, end);
 }
 
 static void write_terminal(FILE *out, const Report *r, const Grid *g) {

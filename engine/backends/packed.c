@@ -19,7 +19,7 @@
 #include <string.h>
 
 enum {
-    BLOCK_ROWS    = 112,          /* with BLOCK_COLUMNS: 84 KiB of output stay in L2 */
+    BLOCK_ROWS    = 448,          /* with BLOCK_COLUMNS: 84 KiB of output stay in L2 */
     BLOCK_COLUMNS = 192,
     PIECE_K       = 384,          /* pieces of K in which B is packed for one call */
     PACKED_FLOATS = 1 << 20,      /* so much of B at a time: 4 MiB */

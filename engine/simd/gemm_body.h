@@ -18,8 +18,11 @@ enum {
     KC = 384,
     NC = 192,
     A_STRIDE   = KC + 16,                                        /* floats; not a multiple of 4096 bytes */
-    PACKED_ROW = (MR + VEC_WIDTH - 1) / VEC_WIDTH * VEC_WIDTH    /* what pack_rows moves of a row */
+    PACKED_ROW = (MR + VEC_WIDTH - 1) / VEC_WIDTH * VEC_WIDTH    /* what pack_row may load of a row */
 };
+
+/* How many of n elements the first vector takes; none when n < 0. */
+INLINE int64_t part_of(int64_t n) { return n < 0 ? 0 : n < VEC_WIDTH ? n : VEC_WIDTH; }
 
 /* Where element (i,k) of a tile's A lies. */
 typedef enum Layout {
@@ -138,70 +141,120 @@ static bool rows_collide(int64_t lda, int rows) {
     return lda * 4 % 64 == 0 && rows * g > 4 * 64;
 }
 
-/* to[k MR + i] = from[k ld + i], i < rows. Whole vectors are stored, so that what a row spills into the next one is
- * overwritten by it; with readable, also loaded. */
-static void pack_rows(int64_t K, int64_t rows, bool readable, const float *from, int64_t ld, float *to) {
-    if (readable) {
-        for (int64_t k = 0; k < K; k++)
-            for (int64_t i = 0; i < MR; i += VEC_WIDTH) vec_store(to + k * MR + i, vec_load(from + k * ld + i));
-        return;
-    }
+/* Rows of a tile: of equal height but for one row, so that no short last tile is left over. */
+typedef struct Rows { int64_t first, n; } Rows;
+
+static int64_t tile_count(int64_t M) { return (M + MR - 1) / MR; }
+
+INLINE Rows tile_rows(int64_t M, int64_t n_tiles, int64_t t) {
+    const int64_t first = M * t / n_tiles;
+    return (Rows){first, M * (t + 1) / n_tiles - first};
+}
+
+/* to[i] = from[i], i < rows <= MR; the rest of MR is undefined. readable: PACKED_ROW elements may be loaded. */
+INLINE void pack_row(const float *from, int64_t rows, bool readable, float *to) {
+    for (int64_t i = 0; i < MR; i += VEC_WIDTH)
+        vec_store_part(to + i, MR - i < VEC_WIDTH ? MR - i : VEC_WIDTH,
+                       readable ? vec_load(from + i) : vec_load_part(from + (i < rows ? i : 0), part_of(rows - i), vec_set1(0.0f)));
+}
+
+/* Tiles first..end-1 of A stored (K,M), side by side: element (i,k) of tile t goes to packed[(t K + k) MR + i]. All tiles
+ * of a row are moved before the next row, so that memory is read in long runs. */
+static void pack_a(int64_t M, int64_t K, const float *a, int64_t lda, int64_t first, int64_t end, float *packed) {
+    const int64_t n_tiles = tile_count(M);
     for (int64_t k = 0; k < K; k++)
-        for (int64_t i = 0; i < rows; i += VEC_WIDTH) {
-            const int64_t n = rows - i < VEC_WIDTH ? rows - i : VEC_WIDTH;
-            vec_store(to + k * MR + i, vec_load_part(from + k * ld + i, n, vec_set1(0.0f)));
+        for (int64_t t = first; t < end; t++) {
+            const Rows r = tile_rows(M, n_tiles, t);
+            pack_row(a + k * lda + r.first, r.n, r.first + PACKED_ROW <= M, packed + (t * K + k) * MR);
         }
 }
 
-static void multiply_any(Layout layout, int64_t M, int64_t N, int64_t K, const float *a, int64_t lda, const float *packed,
-                         float beta, float *c, int64_t ldc) {
-    if (M <= 0 || N <= 0) return;
-    if (K <= 0) {
-        if (beta == 0.0f)
-            for (int64_t i = 0; i < M; i++) memset(c + i * ldc, 0, (size_t)N * sizeof *c);
-        return;
-    }
-    float buffer[MR * A_STRIDE + VEC_WIDTH] __attribute__((aligned(64)));
-    const int64_t n_blocks = (K + KC - 1) / KC, block = (K + n_blocks - 1) / n_blocks;
-    const int64_t n_tiles = (M + MR - 1) / MR;            /* of equal height but for one row: no short last tile */
-    const bool    copy_a = layout == ROWS_TOGETHER ? lda != MR : rows_collide(lda, (int)(M < MR ? M : MR));
+/* The part'th of `parts` of rows[n][kc], on its way to L2 while something else is computed. */
+INLINE void prefetch_part(const float *from, int64_t stride, int64_t n, int64_t kc, int64_t part, int64_t parts) {
+    for (int64_t i = n * part / parts; i < n * (part + 1) / parts; i++)
+        for (int64_t k = 0; k < kc; k += 16) __builtin_prefetch(from + i * stride + k, 0, 2);
+}
 
-    for (int64_t k0 = 0; k0 < K; k0 += block) {
-        const int64_t kc  = K - k0 < block ? K - k0 : block;
-        const bool    add = k0 > 0 || beta != 0.0f;
-        for (int64_t n0 = 0; n0 < N; n0 += NC) {
-            const int64_t n_end = n0 + NC < N ? n0 + NC : N;
-            for (int64_t t = 0; t < n_tiles; t++) {
-                const int64_t m0 = M * t / n_tiles, rows = M * (t + 1) / n_tiles - m0;
-                const float  *from = layout == ROWS_APART ? a + m0 * lda + k0 : a + m0 + k0 * lda;
-                int64_t       stride = lda;
-                if (copy_a && layout == ROWS_APART) {
-                    for (int64_t i = 0; i < rows; i++) memcpy(buffer + i * A_STRIDE, from + i * lda, (size_t)kc * sizeof *a);
-                    stride = A_STRIDE;
-                    from   = buffer;
-                } else if (copy_a) {
-                    pack_rows(kc, rows, m0 + PACKED_ROW <= M, from, lda, buffer);
-                    stride = MR;
-                    from   = buffer;
-                }
-                for (int64_t n = n0; n < n_end; n += NR) {
-                    const int64_t width = N - n < NR ? N - n : NR;
-                    tiles[layout][width > VEC_WIDTH][rows - 1](kc, from, stride, packed + n * K + k0 * NR, add,
-                                                               c + m0 * ldc + n, ldc, width);
-                }
-            }
-        }
+/* One tile of rows against panels that cover width columns. next: the rows of the following tile (next_rows, kc), which
+ * are prefetched a few with every panel: coming from L3, they would cost a tenth of the time. */
+INLINE void multiply_tile(Layout layout, int64_t rows, int64_t kc, const float *a, int64_t stride, const float *next,
+                          int64_t next_stride, int64_t next_rows, int64_t N, int64_t K, const float *panel, bool add, float *c,
+                          int64_t ldc) {
+    const int64_t n_panels = (N + NR - 1) / NR;
+    for (int64_t p = 0; p < n_panels; p++) {
+        const int64_t width = N - p * NR < NR ? N - p * NR : NR;
+        prefetch_part(next, next_stride, next_rows, kc, p, n_panels);
+        tiles[layout][width > VEC_WIDTH][rows - 1](kc, a, stride, panel + p * NR * K, add, c + p * NR, ldc, width);
     }
+}
+
+/* C = beta C: what is left of a product when K = 0. */
+static void multiply_nothing(int64_t M, int64_t N, float beta, float *c, int64_t ldc) {
+    for (int64_t i = 0; beta == 0.0f && i < M; i++) memset(c + i * ldc, 0, (size_t)N * sizeof *c);
 }
 
 static void multiply(int64_t M, int64_t N, int64_t K, const float *a, int64_t lda, const float *packed, float beta,
                      float *c, int64_t ldc) {
-    multiply_any(ROWS_APART, M, N, K, a, lda, packed, beta, c, ldc);
+    if (M <= 0 || N <= 0) return;
+    if (K <= 0) {
+        multiply_nothing(M, N, beta, c, ldc);
+        return;
+    }
+    float buffer[MR * A_STRIDE] __attribute__((aligned(64)));
+    const int64_t n_blocks = (K + KC - 1) / KC, n_tiles = tile_count(M);
+    const bool    collide = rows_collide(lda, (int)(M < MR ? M : MR));
+    for (int64_t block = 0; block < n_blocks; block++) {
+        const int64_t k0 = K * block / n_blocks, kc = K * (block + 1) / n_blocks - k0;
+        for (int64_t n0 = 0; n0 < N; n0 += NC)
+            for (int64_t t = 0; t < n_tiles; t++) {
+                const Rows   r = tile_rows(M, n_tiles, t), next = t + 1 < n_tiles ? tile_rows(M, n_tiles, t + 1) : (Rows){0, 0};
+                const float *from = a + r.first * lda + k0;
+                int64_t      stride = lda;
+                if (collide) {
+                    for (int64_t i = 0; i < r.n; i++) memcpy(buffer + i * A_STRIDE, from + i * lda, (size_t)kc * sizeof *a);
+                    from   = buffer;
+                    stride = A_STRIDE;
+                }
+                multiply_tile(ROWS_APART, r.n, kc, from, stride, a + next.first * lda + k0, lda, next.n,
+                              N - n0 < NC ? N - n0 : NC, K, packed + n0 * K + k0 * NR, block > 0 || beta != 0.0f,
+                              c + r.first * ldc + n0, ldc);
+            }
+    }
 }
 
 static void multiply_transposed(int64_t M, int64_t N, int64_t K, const float *a, int64_t lda, const float *packed,
                                 float beta, float *c, int64_t ldc) {
-    multiply_any(ROWS_TOGETHER, M, N, K, a, lda, packed, beta, c, ldc);
+    if (M <= 0 || N <= 0) return;
+    if (K <= 0) {
+        multiply_nothing(M, N, beta, c, ldc);
+        return;
+    }
+    float buffer[MR * KC] __attribute__((aligned(64)));
+    const int64_t n_blocks = (K + KC - 1) / KC, n_tiles = tile_count(M);
+    for (int64_t block = 0; block < n_blocks; block++) {
+        const int64_t k0 = K * block / n_blocks, kc = K * (block + 1) / n_blocks - k0;
+        for (int64_t n0 = 0; n0 < N; n0 += NC)
+            for (int64_t t = 0; t < n_tiles; t++) {
+                const Rows r = tile_rows(M, n_tiles, t);
+                for (int64_t k = 0; k < kc; k++)
+                    pack_row(a + (k0 + k) * lda + r.first, r.n, r.first + PACKED_ROW <= M, buffer + k * MR);
+                multiply_tile(ROWS_TOGETHER, r.n, kc, buffer, MR, buffer, 0, 0, N - n0 < NC ? N - n0 : NC, K,
+                              packed + n0 * K + k0 * NR, block > 0 || beta != 0.0f, c + r.first * ldc + n0, ldc);
+            }
+    }
+}
+
+/* K <= KC: with packed A the caller cuts K. */
+static void multiply_tiles(int64_t M, int64_t first, int64_t end, int64_t N, int64_t K, const float *packed_a,
+                           const float *packed, float beta, float *c, int64_t ldc) {
+    const int64_t n_tiles = tile_count(M);
+    for (int64_t n0 = 0; n0 < N; n0 += NC)
+        for (int64_t t = first; t < end; t++) {
+            const Rows   r = tile_rows(M, n_tiles, t);
+            const float *from = packed_a + t * K * MR;
+            multiply_tile(ROWS_TOGETHER, r.n, K, from, MR, from + K * MR, K, t + 1 < end ? MR : 0, N - n0 < NC ? N - n0 : NC, K,
+                          packed + n0 * K, beta != 0.0f, c + r.first * ldc + n0, ldc);
+        }
 }
 
 /* to[k NR + j] = from[j ld + k] for j < VEC_WIDTH, k < VEC_WIDTH */
@@ -261,7 +314,7 @@ static void pack_panels(int64_t K, int64_t N, const float *b, int64_t ldb, bool 
         } else {
             for (int64_t k = 0; k < K; k++)
                 for (int64_t v = 0; v < NR; v += VEC_WIDTH) {
-                    const int64_t left = width - v < 0 ? 0 : width - v < VEC_WIDTH ? width - v : VEC_WIDTH;
+                    const int64_t left = part_of(width - v);
                     vec_store(to + k * NR + v, vec_load_part(b + k * ldb + n + (left > 0 ? v : 0), left, vec_set1(0.0f)));
                 }
         }

@@ -15,6 +15,12 @@ typedef struct SimdVariant {
     /* C (M,N) = A^T B + beta C with A stored (K,M), otherwise as gemm.multiply */
     void (*multiply_transposed)(int64_t M, int64_t N, int64_t K, const float *a, int64_t lda, const float *packed,
                                 float beta, float *c, int64_t ldc);
+    /* The same in two steps, for a left-hand side that meets many columns: tiles first..end-1 of A stored (K,M) are packed
+     * ((M + mr - 1) / mr tiles in all, of K mr floats each), and multiplied. K <= max_k. c is row 0 of C. */
+    int  max_k;
+    void (*pack_a)(int64_t M, int64_t K, const float *a, int64_t lda, int64_t first, int64_t end, float *packed_a);
+    void (*multiply_tiles)(int64_t M, int64_t first, int64_t end, int64_t N, int64_t K, const float *packed_a,
+                           const float *packed, float beta, float *c, int64_t ldc);
     /* panels first..end-1 of gemm.pack_b alone, at their places in packed: for packing in parallel */
     void (*pack_panels)(int64_t K, int64_t N, const float *b, int64_t ldb, bool trans_b, int64_t first, int64_t end,
                         float *packed);

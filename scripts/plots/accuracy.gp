@@ -5,7 +5,6 @@ set title 'Accuracy against cost'
 set xlabel 'MACs of one image, millions (matrix products and convolutions)'
 set ylabel sprintf('top-1 accuracy, %% (axis starts at %g)', y_low)
 set yrange [y_low:y_high]
-set offsets graph 0.08, graph 0.08, 0, 0
-if (x_log) { set logscale x; set mxtics 10 } else { set xrange [0:*] }
+if (x_log) { set logscale x; set mxtics 10; set offsets graph 0.08, graph 0.08, 0, 0 } else { set xrange [0:*] }
 plot for [i=1:n_series] $data index (i-1) using 1:4:2:3:5:6 with xyerrorbars \
     linecolor rgb colour[i] linewidth 1.5 pointtype point[i] pointsize 1.1 title label[i]

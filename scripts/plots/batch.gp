@@ -4,9 +4,7 @@ set multiplot layout 1,2 title 'Speed by batch size, model only' noenhanced
 set xlabel 'batch size (logarithmic)'
 set logscale x 2
 set offsets graph 0.06, graph 0.06, 0, 0
-set tmargin 3.5
-set bmargin 5 + 1.1*n_series
-set key at screen 0.5, 0.02 center bottom vertical maxrows n_series
+set tmargin 2
 set logscale y
 set ylabel 'milliseconds a batch (logarithmic)'
 plot for [i=1:n_series] $data index (i-1) using 1:2:3:4 with yerrorlines linecolor rgb colour[i] linewidth 1.5 \

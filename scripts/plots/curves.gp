@@ -4,9 +4,7 @@
 set multiplot layout 1,2 title 'Training (solid: test split; dotted: training batches)' noenhanced
 set datafile missing 'NaN'
 set xlabel 'epoch'
-set tmargin 3.5
-set bmargin 5 + 1.1*n_series
-set key at screen 0.5, 0.02 center bottom vertical maxrows n_series
+set tmargin 2
 set xrange [0:*]
 set yrange [0:*]
 set ylabel 'loss, nats'

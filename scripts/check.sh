@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Runs every test and says what passed, what was skipped and what failed; the exit status is the verdict.
+#   BUILD=build/release DOUBLE_BUILD=build/release-double scripts/check.sh PROGRAM|SCRIPT... -- DOUBLE_PROGRAM...
+# A script that exits with 77 was skipped and has said why. Logs lie in $BUILD/test-logs.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+export BUILD=${BUILD:-build/release}
+export BINARY=${BINARY:-$BUILD/morbench}
+logs=$BUILD/test-logs
+mkdir -p "$logs"
+passed=0 skipped=0 failed=0
+bad=()
+
+# one NAME COMMAND...: runs, counts cmocka's tests by its own summary, scripts as one test each
+one() {
+    local name=$1 log status tests skips seconds=$SECONDS
+    shift
+    log=$logs/$(printf '%s' "$name" | tr '/ ' '__').log
+    "$@" >"$log" 2>&1 </dev/null
+    status=$?
+    seconds=$((SECONDS - seconds))
+    tests=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
+    skips=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) test(s).*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
+    if [ "$status" -eq 77 ]; then
+        skipped=$((skipped + 1))
+        printf 'skipped  %-44s %s\n' "$name" "$(tail -n 1 "$log")"
+    elif [ "$status" -ne 0 ]; then
+        failed=$((failed + 1))
+        bad+=("$name")
+        printf 'FAILED   %-44s exit %d, log %s\n' "$name" "$status" "$log"
+        grep -aE '^\[  (ERROR|FAILED)|^\[   LINE|ERROR: |runtime error|^(not ok|FAIL)|Error|assert' "$log" | head -n 12 | sed 's/^/           /'
+    else
+        [ "$tests" -gt 0 ] || tests=1
+        passed=$((passed + tests))
+        skipped=$((skipped + skips))
+        printf 'ok       %-44s %4d tests %s %3d s\n' "$name" "$tests" "$([ "$skips" -gt 0 ] && echo "($skips skipped)")" "$seconds"
+    fi
+}
+
+double=no
+one "scripts/check_includes.sh" scripts/check_includes.sh
+one "scripts/check_includes.sh --self-test" scripts/check_includes.sh --self-test
+for t in "$@"; do
+    case $double:$t in
+    no:--)    double=yes ;;
+    yes:*)    one "$t (REAL=double)" "$DOUBLE_BUILD/$t" ;;
+    no:*.sh)  one "$t" bash "$t" "$BINARY" ;;
+    no:*.py)  one "$t" /usr/bin/env python3 "$t" ;;
+    *)        one "${t#"$BUILD"/}" "$t" ;;
+    esac
+done
+for replay in "$BUILD"/tests/fuzz/fuzz_*; do
+    [ -x "$replay" ] && [ -f "$replay" ] || continue
+    case $replay in *.d | *.o) continue ;; esac
+    name=${replay##*/fuzz_}
+    [ -d "tests/fuzz/corpus/$name" ] && one "replay of tests/fuzz/corpus/$name" "$replay" "tests/fuzz/corpus/$name"/*
+done
+printf '\n%d passed, %d skipped, %d failed, %d s\n' "$passed" "$skipped" "$failed" "$SECONDS"
+[ "$failed" -eq 0 ] || { printf 'failed: %s\n' "${bad[*]}"; exit 1; }
