@@ -117,8 +117,15 @@ $(LIB): $(LIB_O)
 $(BINARY): $(BUILD)/harness/main.o $(LIB)
 	$(CC) $(ALL_CFLAGS) $(BUILD)/harness/main.o $(LIB) $(ALL_LIBS) -o $@
 
+# tests that make memory run out (tests/failing.h) or drain it from the arena and the kernels' scratch
+FAILING_ALLOC         := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc)
+LDFLAGS_test_arena    := $(FAILING_ALLOC)
+LDFLAGS_test_params   := $(FAILING_ALLOC)
+LDFLAGS_test_model    := $(FAILING_ALLOC)
+LDFLAGS_test_tape     := $(FAILING_ALLOC) $(addprefix -Wl$(comma)--wrap=,arena_alloc arena_rewind_keeping arena_poison_rest scratch_floats)
+
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(LIB)
-	$(CC) $(ALL_CFLAGS) $< $(LIB) -lcmocka $(ALL_LIBS) -o $@
+	$(CC) $(ALL_CFLAGS) $< $(LIB) -lcmocka $(ALL_LIBS) $(LDFLAGS_test_$*) -o $@
 
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
 	$(CC) $(ALL_CFLAGS) $< $(BUILD)/tests/fuzz/replay.o $(LIB) $(ALL_LIBS) -o $@

@@ -10,7 +10,8 @@ void vit_count(const void *self, const RouteCounts *route, ModelCounts *out) {
         .macs                = N * m->in_chans * m->patch_size * m->patch_size * D + m->n_prefix * D * C,
         .layer_norm_elements = n * D,
         .activations         = N * D + m->n_prefix * C,
-        .elementwise         = N * D + n * D + 5 * n * D + m->n_prefix * C,   /* patch bias, positions, norm, head bias */
+        /* patch bias, positions, norm, head bias; the mean of two heads */
+        .elementwise         = N * D + n * D + 5 * n * D + m->n_prefix * C + (m->distilled ? 2 * C : 0),
     };
     for (int i = 0; i < m->depth; i++) vit_block_count(out, n, D, m->mlp_width, m->num_heads);
 }

@@ -129,6 +129,19 @@ bool arena_is_after(const Arena *a, ArenaMark mark, const void *p) {
     return false;
 }
 
+static int chunk_of(const Arena *a, const void *p) {
+    const unsigned char *at = p;
+    for (int i = 0; i < a->n_chunks; i++)
+        if (at >= a->chunk[i].memory && at < a->chunk[i].memory + a->chunk[i].size) return i;
+    CHECK(false, "arena_is_before: not memory of this arena");
+    return -1;
+}
+
+bool arena_is_before(const Arena *a, const void *p, const void *q) {
+    const int i = chunk_of(a, p), j = chunk_of(a, q);
+    return i < j || (i == j && (const unsigned char *)p < (const unsigned char *)q);
+}
+
 size_t arena_bytes(const Arena *a) { return a->total; }
 size_t arena_peak_bytes(const Arena *a) { return a->peak; }
 void   arena_reset_peak(Arena *a) { a->peak = a->total; }

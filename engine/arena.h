@@ -27,6 +27,7 @@ void      arena_rewind(Arena *a, ArenaMark mark);        /* frees all that was a
 void      arena_rewind_keeping(Arena *a, ArenaMark mark);
 void      arena_poison_rest(Arena *a, ArenaMark mark);
 bool      arena_is_after(const Arena *a, ArenaMark mark, const void *p);  /* was p allocated since the mark? */
+bool      arena_is_before(const Arena *a, const void *p, const void *q);  /* order in the arena; chunks have no order of addresses */
 
 size_t    arena_bytes(const Arena *a);                   /* in use now */
 size_t    arena_peak_bytes(const Arena *a);              /* high water since creation or arena_reset_peak */

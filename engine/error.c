@@ -3,7 +3,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Outside text may hold terminal escapes: everything below blank, and DEL, becomes a question mark. */
 static void make_printable(char *s) {
@@ -13,17 +12,15 @@ static void make_printable(char *s) {
 
 bool error_fail(Error *err, const char *file, int line, int exit_status, const char *field, const char *format, ...) {
     if (err == NULL) return false;
-    memset(err, 0, sizeof *err);
+    Error   new = {.file = file, .line = line, .exit_status = exit_status};   /* the arguments may be the old error's own texts */
     va_list args;
     va_start(args, format);
-    vsnprintf(err->message, sizeof err->message, format, args);
+    vsnprintf(new.message, sizeof new.message, format, args);
     va_end(args);
-    snprintf(err->field, sizeof err->field, "%s", field);
-    make_printable(err->message);
-    make_printable(err->field);
-    err->file        = file;
-    err->line        = line;
-    err->exit_status = exit_status;
+    snprintf(new.field, sizeof new.field, "%s", field);
+    make_printable(new.message);
+    make_printable(new.field);
+    *err = new;
     return false;
 }
 

@@ -31,7 +31,7 @@ typedef struct Error {
     int         line;
 } Error;
 
-/* Fills *err and returns false, so that `return FAIL(...)` reads well. Control characters in the text are escaped. */
+/* Fills *err and returns false, so that `return FAIL(...)` reads well. Control characters become question marks. */
 #define FAIL(err, field, ...)            error_fail((err), __FILE__, __LINE__, EXIT_BAD_INPUT, (field), __VA_ARGS__)
 #define FAIL_STATUS(err, status, field, ...) error_fail((err), __FILE__, __LINE__, (status), (field), __VA_ARGS__)
 bool error_fail(Error *err, const char *file, int line, int exit_status, const char *field, const char *format, ...)

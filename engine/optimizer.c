@@ -17,11 +17,12 @@ const Optimizer *optimizer_find(const char *name) {
 }
 
 const char *optimizer_names(void) {
-    return ""
-#define OPTIMIZER(name) #name " "
+    static const char names[] =
+#define OPTIMIZER(name) ", " #name
 #include "engine/optimizers/optimizers.def"
 #undef OPTIMIZER
         ;
+    return names + 2;
 }
 
 void optimizer_step(const Optimizer *o, Params *params, const Backend *backend, const OptimizerStep *s) {

@@ -23,7 +23,7 @@ typedef struct Optimizer {
 } Optimizer;
 
 const Optimizer *optimizer_find(const char *name);       /* NULL when unknown */
-const char      *optimizer_names(void);
+const char      *optimizer_names(void);                  /* "adamw, sgd" */
 
 /* One step over all parameters: settled gradients in, weights out, versions raised. params_want_state first. */
 void optimizer_step(const Optimizer *o, Params *params, const Backend *backend, const OptimizerStep *s);

@@ -1,5 +1,6 @@
 #include "engine/params.h"
 
+#include "engine/backends/packed.h"
 #include "engine/kernels.h"
 
 #include <math.h>
@@ -9,7 +10,8 @@
 #include <string.h>
 
 struct Params {
-    Arena *arena;
+    Arena *arena;                  /* the numbers */
+    Arena *headers;                /* tensor structs, apart: a model that is only counted never touches its weights' memory */
     Param *item;
     int    n, capacity;
     bool   failed;
@@ -24,8 +26,8 @@ static uint64_t next_version(void) {
 bool params_create(Params **out, Error *err) {
     Params *p = calloc(1, sizeof *p);
     if (p == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "cannot allocate the parameter registry");
-    if (!arena_create(&p->arena, (size_t)1 << 20, err)) {
-        free(p);
+    if (!arena_create(&p->arena, (size_t)1 << 20, err) || !arena_create(&p->headers, (size_t)1 << 16, err)) {
+        params_destroy(p);
         return false;
     }
     *out = p;
@@ -34,7 +36,9 @@ bool params_create(Params **out, Error *err) {
 
 void params_destroy(Params *p) {
     if (p == NULL) return;
+    packed_forget();
     arena_destroy(p->arena);
+    arena_destroy(p->headers);
     free(p->item);
     free(p);
 }
@@ -66,7 +70,7 @@ void param_add(Params *p, Tensor **slot, ParamSpec spec, int n_dims, const int64
         p->failed = true;
         return;
     }
-    Tensor *t = arena_zeroed(p->arena, sizeof *t);
+    Tensor *t = arena_zeroed(p->headers, sizeof *t);
     Real   *x = arena_alloc(p->arena, count * sizeof *x);
     if (t == NULL || x == NULL) {
         p->failed = true;
@@ -181,10 +185,10 @@ double params_grad_norm(Params *p, const Backend *backend) {
 bool params_want_state(Params *p, Error *err) {
     for (int i = 0; i < p->n; i++) {
         Param *it = &p->item[i];
-        if (it->role == PARAM_BUFFER || it->m != NULL) continue;
+        if (it->role == PARAM_BUFFER) continue;
         const size_t bytes = (size_t)tensor_count(it->tensor) * sizeof *it->m;
-        it->m = arena_zeroed(p->arena, bytes);
-        it->v = arena_zeroed(p->arena, bytes);
+        if (it->m == NULL) it->m = arena_zeroed(p->arena, bytes);
+        if (it->v == NULL) it->v = arena_zeroed(p->arena, bytes);
         if (it->m == NULL || it->v == NULL) return FAIL_STATUS(err, EXIT_MACHINE, it->name, "no memory for its optimizer state");
     }
     return true;

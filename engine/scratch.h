@@ -13,6 +13,7 @@
 typedef enum ScratchSlot {
     SCRATCH_ATTENTION,        /* one (sequence, head) */
     SCRATCH_PACKED_B,         /* products: the packed right-hand side of one call */
+    SCRATCH_PACKED_A,         /* and left-hand side */
     SCRATCH_PARTIAL,          /* products: sums of parts of K; attention: sums of bias gradients */
     SCRATCH_BLOCK,            /* products: one block of output before its epilogue */
     SCRATCH_ROWS,             /* partial sums of elementwise kernels */

@@ -148,8 +148,7 @@ Node *node_begin(Tape *t, const OpKind *kind, size_t saved_bytes) {
 
 static int scope_now(const Tape *t) { return t->n_open > 0 ? t->open[t->n_open - 1].profile : 0; }
 
-static void count_op(Tape *t, ProfileWork *scope, ProfileWork *kind, const OpCost *cost, uint64_t elapsed_ns, int64_t macs) {
-    (void)t;
+static void count_op(ProfileWork *scope, ProfileWork *kind, const OpCost *cost, uint64_t elapsed_ns, int64_t macs) {
     scope->calls++;
     scope->elapsed_ns += elapsed_ns;
     kind->calls++;
@@ -173,7 +172,7 @@ Tensor *node_run(Node *n, Tensor *out) {
     n->kind->forward(n);
     const uint64_t elapsed_ns  = clock_now_ns() - started_ns;
     const OpCost   cost        = n->kind->cost(n);
-    count_op(t, t->counting, &profile_kind(t->profile, n->kind->name)->forward, &cost, elapsed_ns,
+    count_op(t->counting, &profile_kind(t->profile, n->kind->name)->forward, &cost, elapsed_ns,
              t->counting->macs - macs_before);
     if (t->recording) {
         for (int i = 0; i < NODE_MAX_INPUTS; i++)
@@ -250,7 +249,7 @@ void tape_backward_from(Tape *t, Tensor *out) {
         const uint64_t started_ns  = clock_now_ns();
         n->kind->backward(n);
         const uint64_t elapsed_ns  = clock_now_ns() - started_ns;
-        count_op(t, t->counting, &profile_kind(t->profile, n->kind->name)->backward, NULL, elapsed_ns,
+        count_op(t->counting, &profile_kind(t->profile, n->kind->name)->backward, NULL, elapsed_ns,
                  t->counting->macs - macs_before);
         if (n->out->grad != NULL) pool_give(t, tensor_count(n->out), n->out->grad);
         n->out->grad = NULL;
@@ -275,15 +274,20 @@ void scope_open(Tape *t, const char *name, int index) {
     t->open[t->n_open++] = (OpenScope){arena_mark(t->arena), profile};
 }
 
-static int by_address(const void *a, const void *b) {
-    const Tensor *x = **(Tensor **const *)a, *y = **(Tensor **const *)b;
-    return x < y ? -1 : x > y;
+/* In the arena's order, so that none is overwritten before it is moved. */
+static void sort_survivors(const Arena *a, Tensor **survivor[], int n) {
+    for (int i = 1; i < n; i++) {
+        Tensor **const at = survivor[i];
+        int j = i;
+        for (; j > 0 && arena_is_before(a, *at, *survivor[j - 1]); j--) survivor[j] = survivor[j - 1];
+        survivor[j] = at;
+    }
 }
 
 /* Moves a survivor to the arena's end, which is at or below where it lies. */
 static Tensor *survivor_move(Tape *t, Tensor *x, size_t bytes) {
     unsigned char *to = arena_alloc(t->arena, bytes), *from = (unsigned char *)x;
-    CHECK(to != NULL && to <= from + bytes, "a survivor found no room where it already lay");
+    CHECK(to != NULL && !arena_is_before(t->arena, from, to), "a survivor found no room where it already lay");
     if (to == from) return x;
     const size_t data_bytes = bytes - TENSOR_HEADER_BYTES;
     const Tensor header     = *x;
@@ -309,10 +313,12 @@ void scope_close_many(Tape *t, Tensor **survivor[], int n) {
     int      n_inside = 0;
     for (int i = 0; i < n; i++)
         if (*survivor[i] != NULL && arena_is_after(t->arena, scope.mark, *survivor[i])) inside[n_inside++] = survivor[i];
-    if (n_inside > 1) qsort(inside, (size_t)n_inside, sizeof inside[0], by_address);
+    sort_survivors(t->arena, inside, n_inside);
     for (int i = 0; i < n_inside; i++) {
         const Tensor *x = *inside[i];
         const bool owns = (const unsigned char *)x->data == (const unsigned char *)x + TENSOR_HEADER_BYTES;
+        CHECK(owns || tensor_count(x) == 0 || !arena_is_after(t->arena, scope.mark, x->data),
+              "scope_close: survivor %d borrows memory of the scope", i);
         bytes[i] = TENSOR_HEADER_BYTES + (owns ? (size_t)tensor_count(x) * sizeof(Real) : 0);
     }
     arena_rewind_keeping(t->arena, scope.mark);
@@ -352,8 +358,11 @@ void tape_trace(Tape *t, const Tensor *value, const char *format, ...) {
 }
 
 void tape_gemm(Tape *t, const Gemm *g) {
+    Gemm counted = *g;
+    /* no version: not a parameter but an activation, whose address soon holds other numbers */
+    if (counted.parameter != NULL && counted.parameter->version == 0) counted.parameter = NULL;
     t->counting->macs += g->M * g->N * g->K;
-    t->backend->gemm(g);
+    t->backend->gemm(&counted);
 }
 
 /* Forward: scores and weighted sum. Backward: scores again, dV, dP, dQ, dK. */

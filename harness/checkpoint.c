@@ -1,6 +1,7 @@
 #include "harness/checkpoint.h"
 
 #include "engine/digest.h"
+#include "engine/file.h"
 #include "engine/json.h"
 #include "engine/safetensors.h"
 
@@ -84,14 +85,14 @@ static bool state_read(TrainRun *r, const char *text) {
     return r->epoch >= 0 && r->step >= 0 && r->step_in_epoch >= 0 && r->step_in_epoch <= r->steps_per_epoch;
 }
 
-/* --- the digest: over the state's text and every tensor's bytes, in the registry's order --- */
+/* --- the digest: over the state's text and every tensor's bytes, in the order of the file, which is the registry's --- */
 
 static uint64_t digest_add(uint64_t sum, const void *bytes, size_t n) {
     const uint64_t pair[2] = {sum, digest_xxh64(bytes, n)};
     return digest_xxh64(pair, sizeof pair);
 }
 
-static void digest_text(const char *state, const Model *m, char text[17]) {
+static void digest_of_model(const char *state, const Model *m, char text[17]) {
     uint64_t sum = digest_add(0, state, strlen(state));
     for (int i = 0; i < params_count(m->params); i++) {
         const Param *p     = params_at(m->params, i);
@@ -99,6 +100,12 @@ static void digest_text(const char *state, const Model *m, char text[17]) {
         sum = digest_add(sum, p->tensor->data, bytes);
         if (p->m != NULL) sum = digest_add(digest_add(sum, p->m, bytes), p->v, bytes);
     }
+    snprintf(text, 17, "%016" PRIx64, sum);
+}
+
+static void digest_of_file(const char *state, const SafeFile *f, char text[17]) {
+    uint64_t sum = digest_add(0, state, strlen(state));
+    for (int i = 0; i < safetensors_count(f); i++) sum = digest_add(sum, safetensors_entry(f, i)->data, safetensors_entry(f, i)->bytes);
     snprintf(text, 17, "%016" PRIx64, sum);
 }
 
@@ -130,14 +137,25 @@ static void path_of(char path[PATH_BYTES], const char *dir, int64_t step) {
     snprintf(path, PATH_BYTES, "%s/checkpoint-%" PRId64 ".safetensors", dir, step);
 }
 
-static void remove_beyond(const char *dir, int keep) {
+/* All but the `keep` newest up to step `newest`. Later ones were passed over as damaged and are overtaken. */
+static void remove_old(const char *dir, int keep, int64_t newest) {
     Found found[MAX_FOUND];
     const int n = find(dir, found);
-    for (int i = keep; i < n; i++) {
+    for (int i = 0, kept = 0; i < n; i++) {
         char path[PATH_BYTES];
+        if (found[i].step <= newest && kept++ < keep) continue;
         path_of(path, dir, found[i].step);
-        (void)unlink(path);                        /* an old one that stays does no harm */
+        (void)unlink(path);                        /* one that stays does no harm */
     }
+}
+
+/* What a process that was killed left half written. */
+static void remove_temporaries(const char *dir) {
+    DIR *d = opendir(dir);
+    if (d == NULL) return;
+    for (const struct dirent *e; (e = readdir(d)) != NULL;)
+        if (strncmp(e->d_name, FILE_TEMPORARY_PREFIX, strlen(FILE_TEMPORARY_PREFIX)) == 0) (void)unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
 }
 
 static const SafeDtype dtype = sizeof(Real) == sizeof(float) ? SAFE_F32 : SAFE_F64;
@@ -156,7 +174,7 @@ bool checkpoint_save(const Model *m, const TrainRun *run, const char *dir, Error
         FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for the state of the run");
         goto done;
     }
-    digest_text(state, m, digest);
+    digest_of_model(state, m, digest);
     if (!safe_writer_create(&w, err) || !safe_writer_metadata(w, "state", state, err) || !safe_writer_metadata(w, "digest", digest, err))
         goto done;
     for (int i = 0; i < params_count(m->params); i++) {
@@ -166,74 +184,102 @@ bool checkpoint_save(const Model *m, const TrainRun *run, const char *dir, Error
     }
     path_of(path, dir, run->step);
     ok = safe_writer_save(w, path, NULL, err);
-    if (ok) remove_beyond(dir, KEPT);
+    if (ok) remove_old(dir, KEPT, run->step);
 done:
     safe_writer_destroy(w);
     free(state);
     return ok;
 }
 
-static bool read_tensor(const SafeFile *f, const char *kind, const Param *p, Real *out) {
+/* The entry of one tensor, NULL when the file has none of its shape. */
+static const SafeEntry *entry_of(const SafeFile *f, const char *kind, const Param *p) {
     char name[PARAM_NAME_MAX + 16];
     snprintf(name, sizeof name, "%s.%s", kind, p->name);
     const SafeEntry *e = safetensors_find(f, name);
-    if (e == NULL || e->dtype != dtype || e->n_values != tensor_count(p->tensor)) return false;
-    memcpy(out, e->data, e->bytes);
+    if (e == NULL || e->dtype != dtype || e->n_dims != p->tensor->n_dims) return NULL;
+    for (int i = 0; i < e->n_dims; i++)
+        if (e->dim[i] != p->tensor->dim[i]) return NULL;
+    return e;
+}
+
+/* Puts all tensors into the model; false, with the model as it was, unless every one is there. */
+static bool put_tensors(Model *m, const SafeFile *f) {
+    for (int write = 0; write < 2; write++)
+        for (int i = 0; i < params_count(m->params); i++) {
+            const Param *p     = params_at(m->params, i);
+            Real *const  to[3] = {p->tensor->data, p->m, p->v};
+            for (int k = 0; k < (p->m != NULL ? 3 : 1); k++) {
+                const SafeEntry *e = entry_of(f, (const char *[]){"weight", "m", "v"}[k], p);
+                if (e == NULL) return false;
+                if (write) memcpy(to[k], e->data, e->bytes);
+            }
+        }
     return true;
 }
 
-/* Reads one file whole; false with *why when anything about it is not as saved. */
-static bool load_one(Model *m, TrainRun *run, const char *path, const char **why) {
-    SafeFile *f     = NULL;
-    Error     inner = {0};
-    bool      ok    = false;
+typedef enum Loaded { LOADED, DAMAGED, OTHER_SETTINGS, NO_MEMORY } Loaded;
+
+/* One file whole, or nothing of it. It is judged by its own digest before its settings are, and by them before the model
+ * sees any of it. DAMAGED fills why. */
+static Loaded load_one(Model *m, TrainRun *run, const char *config_digest, const char *path, char why[600]) {
+    SafeFile *f      = NULL;
+    Error     inner  = {0};
+    Loaded    result = DAMAGED;
     char      digest[17];
-    *why = "cannot be read";
-    if (!safetensors_open(&f, path, &inner)) goto done;
-    const char *state = safetensors_metadata(f, "state"), *saved = safetensors_metadata(f, "digest");
-    *why = "is no checkpoint of this model";
-    if (state == NULL || saved == NULL) goto done;
-    for (int i = 0; i < params_count(m->params); i++) {
-        Param *p = params_at(m->params, i);
-        if (!read_tensor(f, "weight", p, p->tensor->data)) goto done;
-        if (p->m != NULL && (!read_tensor(f, "m", p, p->m) || !read_tensor(f, "v", p, p->v))) goto done;
+    if (!safetensors_open(&f, path, &inner)) {
+        if (inner.exit_status == EXIT_MACHINE) result = NO_MEMORY;
+        snprintf(why, 600, "%s", inner.message);
+        goto done;
     }
-    digest_text(state, m, digest);
-    *why = "is damaged: its digest does not fit";
+    snprintf(why, 600, "its digest does not fit");
+    const char *state = safetensors_metadata(f, "state"), *saved = safetensors_metadata(f, "digest");
+    if (state == NULL || saved == NULL) goto done;
+    digest_of_file(state, f, digest);
     if (strcmp(digest, saved) != 0) goto done;
-    *why = "holds a state that cannot be read";
-    ok = state_read(run, state);
+    snprintf(why, 600, "its state cannot be read");
+    if (!state_read(run, state)) goto done;
+    if (strcmp(run->config_digest, config_digest) != 0) {
+        result = OTHER_SETTINGS;
+        goto done;
+    }
+    snprintf(why, 600, "it lacks tensors of the model");
+    if (put_tensors(m, f)) result = LOADED;
 done:
     safetensors_close(f);
-    return ok;
+    return result;
 }
 
 bool checkpoint_load(Model *m, TrainRun *run, const char *dir, bool *found_one, Error *err) {
     Found     found[MAX_FOUND];
     const int n = find(dir, found);
     *found_one = false;
+    remove_temporaries(dir);
     for (int i = 0; i < n; i++) {
-        TrainRun    read = {0};
-        const char *why;
-        char        path[PATH_BYTES];
+        TrainRun read = {0};
+        char     why[600], path[PATH_BYTES];
         path_of(path, dir, found[i].step);
-        if (!load_one(m, &read, path, &why)) {
-            fprintf(stderr, "warning: %s %s; passed over\n", path, why);
-            train_run_free(&read);
-            continue;
+        const Loaded loaded = load_one(m, &read, run->config_digest, path, why);
+        if (loaded == LOADED) {
+            read.resumed_count++;
+            *run = read;
+            params_touch(m->params);
+            *found_one = true;
+            return true;
         }
-        if (strcmp(read.config_digest, run->config_digest) != 0) {
-            train_run_free(&read);
-            FAIL(err, "", "holds a run with other settings; choose another --out, or remove it to start again");
+        train_run_free(&read);
+        if (loaded == OTHER_SETTINGS) {
+            FAIL(err, "", "holds a run with other settings, data, backend or threads; choose another --out, or remove its checkpoints to start again");
             return error_in(err, dir);
         }
-        read.resumed_count++;
-        *run = read;
-        params_touch(m->params);
-        *found_one = true;
-        return true;
+        if (loaded == NO_MEMORY) {
+            FAIL_STATUS(err, EXIT_MACHINE, "", "%.400s", why);
+            return error_in(err, path);
+        }
+        fprintf(stderr, "warning: %s is damaged (%s); passed over for the one before\n", path, why);
     }
-    return true;
+    if (n == 0) return true;
+    FAIL_STATUS(err, EXIT_IO, "", "none of its %d checkpoints is good; remove them to start again", n);
+    return error_in(err, dir);
 }
 
-void checkpoint_remove_all(const char *dir) { remove_beyond(dir, 0); }
+void checkpoint_remove_all(const char *dir) { remove_old(dir, 0, INT64_MAX); }

@@ -8,8 +8,9 @@
 #include "harness/train.h"
 
 bool checkpoint_save(const Model *m, const TrainRun *run, const char *dir, Error *err);
-/* Loads the newest good one; *found false when there is none. A damaged one is told on stderr and passed over; one of other
- * settings is an error. */
+/* Loads the newest good one; *found false when there are none. A damaged one is told on stderr and passed over; one of other
+ * settings, and damaged ones alone (EXIT_IO), are errors, and leave the model as it was. Removes what a killed process left
+ * half written in dir. */
 bool checkpoint_load(Model *m, TrainRun *run, const char *dir, bool *found, Error *err);
 /* Removes what training left once its weights are written. */
 void checkpoint_remove_all(const char *dir);

@@ -113,7 +113,7 @@ static bool arm_images(Bench *b, Arm *a, int largest, Error *err) {
     return ok;
 }
 
-/* The n-th item of a comma-separated list into item[size]; false past the end. */
+/* The n-th item of a comma-separated list into item[size], "" between two commas; false past the end. */
 static bool list_item(const char *list, int n, char *item, size_t size) {
     for (; n > 0; n--) {
         list = strchr(list, ',');
@@ -121,12 +121,22 @@ static bool list_item(const char *list, int n, char *item, size_t size) {
         list++;
     }
     snprintf(item, size, "%.*s", (int)strcspn(list, ","), list);
-    return item[0] != '\0';
+    return true;
+}
+
+static int list_length(const char *list) {
+    int n = 1;
+    for (; (list = strchr(list, ',')) != NULL; list++) n++;
+    return n;
 }
 
 static bool add_arms(Bench *b, const char *presets, const char *config, const char *weights, Error *err) {
     char preset[96], file[4096];
+    const int n_models = config != NULL ? 1 : list_length(presets);
+    if (weights != NULL && list_length(weights) != n_models)
+        return FAIL(err, "--weights", "must name one file for each of the %d models, - for random; got %d", n_models, list_length(weights));
     for (int i = 0; config != NULL ? i < 1 : list_item(presets, i, preset, sizeof preset); i++) {
+        if (config == NULL && preset[0] == '\0') return FAIL(err, "--preset", "name %d of the list is empty", i + 1);
         if (b->n_arms == MAX_MODELS) return FAIL(err, "--preset", "at most %d models at once", MAX_MODELS);
         Arm *a = &b->arm[b->n_arms++];
         const bool has_weights = weights != NULL && list_item(weights, i, file, sizeof file) && strcmp(file, "-") != 0;
@@ -135,7 +145,7 @@ static bool add_arms(Bench *b, const char *presets, const char *config, const ch
         snprintf(a->label, sizeof a->label, "%s", config != NULL ? a->model->kind->name : preset);
         if (b->train && (!params_want_grads(a->model->params, err) || !params_want_state(a->model->params, err))) return false;
     }
-    return b->n_arms > 0 ? true : FAIL(err, "--preset", "names no model");
+    return true;
 }
 
 /* ---------------------------------------------------------------- measuring */
@@ -237,6 +247,7 @@ static bool cell_result(Bench *b, Cell *c, int argc, char *const *argv, Result *
     bool    ok = experiment_json(b, c, &experiment, err) && session_result(&r, "bench", experiment, true, argc, argv, err)
               && result_set_model(r, a->model, a->weights_sha256[0] != '\0' ? a->weights_sha256 : NULL, err) && result_set_data(r, a->data, err);
     profile_clear(tape_profile(b->tape));
+    tape_begin(b->tape, false, (TapeStep){0});           /* hands back what the last pass held, perhaps another cell's */
     arena_reset_peak(tape_arena(b->tape));
     for (int i = 0; ok && i < PROFILE_PASSES; i++) ok = run_once(b, c, &ns, err);
     if (ok) {
@@ -340,7 +351,6 @@ static bool set_up(Bench *b, const char *presets, const char *config, const char
         if (!option_count("batch", item, 1, 65536, &b->batch[b->n_batches], err)) return false;
         if (b->batch[b->n_batches] > largest) largest = b->batch[b->n_batches];
     }
-    if (b->n_batches == 0) return FAIL(err, "--batch", "names no size");
     fields_default(train_fields, &b->settings);
     OptimizerSettings unused;
     if (!train_optimizer(&b->settings, &b->optimizer, &unused, err) || !runtime_begin(err) || !add_arms(b, presets, config, weights, err)

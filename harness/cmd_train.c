@@ -4,6 +4,7 @@
  * step: nothing is chosen on the test images. */
 #include "engine/clock.h"
 #include "engine/digest.h"
+#include "engine/file.h"
 #include "harness/commands.h"
 #include "harness/config.h"
 #include "harness/interrupt.h"
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct Job {
     Config        config;
@@ -27,6 +29,8 @@ typedef struct Job {
     Result       *result;
     TrainRun      run;
     Evaluation    evaluation;
+    char          starting_sha256[65], starting_warning[512];   /* of --weights; "" without */
+    int           lock;
 } Job;
 
 static void job_free(Job *j) {
@@ -38,10 +42,11 @@ static void job_free(Job *j) {
     dataset_close(j->test_data);
     model_destroy(j->model);
     config_release(&j->config);
+    if (j->lock >= 0) close(j->lock);
     free(j);
 }
 
-/* Settings, data and machine decide the numbers; a checkpoint is only resumed under the same. Threads are among them, since
+/* Settings, data, starting weights and machine decide the numbers; a checkpoint is only resumed under the same. Threads are among them, since
  * the order of sums depends on their number. How often is saved or shown is not. */
 static bool settings_digest(Job *j, Error *err) {
     json_t *copy = json_deep_copy(j->settings), *train = json_object_get(copy, "train");
@@ -50,7 +55,8 @@ static bool settings_digest(Job *j, Error *err) {
     char *text = copy != NULL ? json_canonical_text(copy) : NULL, digest[SHA256_TEXT_SIZE], all[512];
     bool  ok   = text != NULL ? digest_sha256(text, strlen(text), digest, err) : FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
     if (ok) {
-        snprintf(all, sizeof all, "%s %s %s %s %d", digest, j->train_data->digest, j->test_data->digest, runtime_backend()->name, runtime_threads());
+        snprintf(all, sizeof all, "%s %s %s %s %d%s%s", digest, j->train_data->digest, j->test_data->digest, runtime_backend()->name,
+                 runtime_threads(), j->starting_sha256[0] != '\0' ? " " : "", j->starting_sha256);
         ok = digest_sha256(all, strlen(all), digest, err);
     }
     if (ok) snprintf(j->run.config_digest, sizeof j->run.config_digest, "%.16s", digest);
@@ -59,10 +65,17 @@ static bool settings_digest(Job *j, Error *err) {
     return ok;
 }
 
+/* A distilled pair learns from a teacher's answers; training it on labels alone would be something else under its name. */
+static bool refuse_distilled(const Model *m, Error *err) {
+    const Field *f = field_find(m->kind->fields, "distilled");
+    if (f == NULL || field_number(f, m->self) == 0) return true;
+    return FAIL(err, "/model/distilled", "training a distilled pair needs a teacher, which this version does not have");
+}
+
 static bool prepare(Job *j, const char *path, int n_overrides, char **override, const char *weights, Error *err) {
     if (!config_load(&j->config, path, n_overrides, override, err) || !config_data(&j->config, &j->data, err)
         || !config_train(&j->config, &j->train, err) || !config_model(&j->config, &j->model, err)
-        || !data_settings_check(&j->data, err))
+        || !refuse_distilled(j->model, err) || !data_settings_check(&j->data, err))
         return error_in(err, path);
     DataSettings *d = &j->data;
     int channels, height, width, classes;
@@ -75,7 +88,8 @@ static bool prepare(Job *j, const char *path, int n_overrides, char **override, 
     for (Dataset *const *set = (Dataset *[]){j->train_data, j->test_data, NULL}; *set != NULL; set++)
         if ((*set)->digest[0] == '\0' && !dataset_digest(*set, (*set)->digest, err)) return false;
     params_init(j->model->params, (uint64_t)j->train.seed);
-    if (weights != NULL && !model_load(j->model, weights, (LoadOptions){.new_head = true}, NULL, NULL, err)) return false;
+    if (weights != NULL && !model_load(j->model, weights, (LoadOptions){.new_head = true}, j->starting_sha256, j->starting_warning, err)) return false;
+    if (j->starting_warning[0] != '\0') fprintf(stderr, "warning: %s: %s\n", weights, j->starting_warning);
     return settings_digest(j, err) && tape_create(&j->tape, runtime_backend(), err);
 }
 
@@ -103,6 +117,7 @@ static bool write_result(Job *j, const char *dir, Error *err) {
     result_set_depth(out, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);
     const double macs = (double)e->macs_executed / (double)e->images_count;
     result_set_macs_executed(out, macs, macs, macs);
+    if (j->starting_warning[0] != '\0') result_warn_detail(out, WARN_resampled_weights, "%s", j->starting_warning);
     if (r->resumed_count > 0) result_warn_detail(out, WARN_resumed, "%d times", r->resumed_count);
     if (j->data.limit > 0 || j->data.test_limit > 0) result_warn(out, WARN_data_limited);
     double trained_ns = 0;
@@ -121,6 +136,27 @@ static bool write_result(Job *j, const char *dir, Error *err) {
     json_put_count (metrics, "peak_resident_bytes", session_peak_resident_bytes());
     json_put_count (metrics, "weights_bytes", params_bytes(j->model->params));
     return result_write(out, dir, err);
+}
+
+/* A run whose loss was not finite: run.json says so beside the checkpoints, which are kept. */
+static void write_failure(Job *j, const char *dir, const Error *why) {
+    Error unwritten = {0};
+    put_curve(j);
+    result_warn_detail(j->result, WARN_loss_not_finite, "step %lld of %lld", (long long)j->run.step, (long long)j->run.n_steps);
+    result_set_status(j->result, "failed", why);
+    if (!result_write(j->result, dir, &unwritten)) fprintf(stderr, "warning: %s/run.json could not be written: %s\n", dir, unwritten.message);
+}
+
+/* The result of a run that was finished before. */
+static bool print_file(const char *dir, Error *err) {
+    char   path[4400];
+    void  *text;
+    size_t n;
+    snprintf(path, sizeof path, "%s/run.json", dir);
+    if (!file_read_all(path, SIZE_MAX, &text, &n, err)) return false;
+    const bool ok = fwrite(text, 1, n, stdout) == n;
+    free(text);
+    return ok || FAIL_STATUS(err, EXIT_IO, "", "cannot write to standard output");
 }
 
 int cmd_train(int argc, char **argv, Error *err) {
@@ -146,24 +182,31 @@ int cmd_train(int argc, char **argv, Error *err) {
     int  status = EXIT_BAD_INPUT;
     Job *j      = calloc(1, sizeof *j);
     if (j == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory"), EXIT_MACHINE;
+    j->lock = -1;
     interrupt_catch();
-    char starting[65] = "";
     if (!runtime_begin(err) || !prepare(j, path, argc - first - 1, argv + first + 1, weights, err)
-        || (weights != NULL && !digest_sha256_file(weights, starting, err))
         || !session_result(&j->result, "train", j->settings, false, argc, argv, err)
-        || !result_set_model(j->result, j->model, weights != NULL ? starting : NULL, err)
+        || !result_set_model(j->result, j->model, j->starting_sha256, err)
         || !result_set_data(j->result, j->train_data, err) || !result_set_test_data(j->result, j->test_data, err)
         || !result_is_done(j->result, out_dir, &done, err))
         goto done;
     if (done) {
-        printf("%s/run.json is finished; nothing to do\n", out_dir);
+        train_forget(out_dir);
+        if (json) {
+            if (!print_file(out_dir, err)) goto done;
+        } else {
+            printf("%s/run.json is finished; nothing to do\n", out_dir);
+        }
         status = EXIT_OK;
         goto done;
     }
+    if (!train_lock(out_dir, &j->lock, err)) goto done;
     if (!train_run(j->model, j->tape, j->train_data, j->test_data, &j->train, out_dir, quiet, &j->run, err)
         || !evaluate(j->model, j->tape, j->test_data, &(EvaluateOptions){j->train.eval_batch_size, j->train.loader_threads, quiet}, &j->evaluation, err)
-        || !write_result(j, out_dir, err))
+        || !write_result(j, out_dir, err)) {
+        if (err->exit_status == EXIT_CELLS) write_failure(j, out_dir, err);
         goto done;
+    }
     train_forget(out_dir);
     if (json) {
         if (!result_print(j->result, err)) goto done;

@@ -40,7 +40,7 @@ static char next(const char **text, char c[5]) {
 void escape_gnuplot(FILE *out, const char *text) {
     char c[5];
     fputc('\'', out);
-    while (next(&text, c) != 0) fputs(c[0] == '\'' || c[0] == '`' ? "''" : c, out);
+    while (next(&text, c) != 0) fputs(c[0] == '\'' ? "\xe2\x80\x99" : c[0] == '`' ? "\xe2\x80\x98" : c, out);
     fputc('\'', out);
 }
 

@@ -10,7 +10,8 @@
 #include <stdio.h>
 
 /* A single-quoted gnuplot string, quotes included. Double quotes would run what stands in backquotes; single-quoted
- * strings are inert, and backquotes become apostrophes all the same. The terminal must be "noenhanced". */
+ * strings are inert. An apostrophe inside becomes U+2019 instead of being doubled: gnuplot 5.4 refuses strings with two
+ * of them in a row, or one that comes first. A backquote becomes U+2018. The terminal must be "noenhanced". */
 void escape_gnuplot(FILE *out, const char *text);
 
 /* LaTeX text for a cell of a table. */

@@ -40,11 +40,11 @@ int logits_best(const Real *logits, int n_classes) {
     return best;
 }
 
-/* How many logits come before the label's: larger, or equal at a lower index. */
+/* How many logits come before the label's: larger, equal at a lower index, or not a number. */
 static int label_rank(const Real *logits, int n_classes, int label) {
     int rank = 0;
     for (int c = 0; c < n_classes; c++)
-        rank += logits[c] > logits[label] || (logits[c] == logits[label] && c < label);
+        rank += !(logits[c] <= logits[label]) || (logits[c] == logits[label] && c < label);
     return rank;
 }
 
@@ -75,6 +75,7 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
     Sha256  *digest = NULL;
     bool     ok     = false;
     double   loss   = 0;
+    Progress progress = {0};
     int      channels, height, width, classes;
     *out = (Evaluation){0};
     if (!model_fits_data(m, d, true, err)) goto done;
@@ -90,9 +91,9 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
         || !loader_start(loader, order, d->n_images, 0, err))
         goto done;
 
-    Progress progress;
     progress_begin(&progress, "eval", 0, d->n_images, options->quiet);
     profile_clear(tape_profile(tape));
+    tape_begin(tape, false, (TapeStep){0});              /* hands back what the step before held, so that it is no part of the peak */
     arena_reset_peak(tape_arena(tape));
     const uint64_t started_ns = clock_now_ns();
     for (;;) {
@@ -110,11 +111,21 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
         }
         for (int b = 0; b < B; b++) {
             const Real *logits = y.logits->data + (int64_t)b * classes;
-            const int   label  = batch->labels[b], rank = label_rank(logits, classes, label);
+            const int   label  = batch->labels[b];
+            if (label < 0 || label >= classes) {
+                FAIL(err, "/data", "image %lld of %s has label %d, the model has %d classes", (long long)batch->ids[b], d->name, label, classes);
+                goto done;
+            }
+            const int     rank      = label_rank(logits, classes, label);
             const int32_t predicted = logits_best(logits, classes);
+            const double  nats      = cross_entropy(logits, classes, label);
+            if (!isfinite(nats)) {
+                FAIL_STATUS(err, EXIT_CELLS, "", "the logits of image %lld of %s are not finite", (long long)batch->ids[b], d->name);
+                goto done;
+            }
             out->top1_count += rank < 1;
             out->top5_count += rank < 5;
-            loss += cross_entropy(logits, classes, label);
+            loss += nats;
             sha256_add(digest, &predicted, sizeof predicted);
         }
         count_depths(out, &y, B);
@@ -123,13 +134,13 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
         snprintf(text, sizeof text, "top-1 %.2f %%", 100.0 * (double)out->top1_count / (double)out->images_count);
         progress_show(&progress, out->images_count, false, text);
     }
-    progress_end(&progress);
     out->elapsed_ns            = clock_now_ns() - started_ns;
     out->loss                  = out->images_count > 0 ? loss / (double)out->images_count : NAN;
     out->macs_executed         = profile_total(tape_profile(tape), 0, 0).macs;
     out->peak_activation_bytes = arena_peak_bytes(tape_arena(tape));
     ok = sha256_finish(digest, out->predictions_sha256, err);
 done:
+    progress_end(&progress);
     sha256_destroy(digest);
     loader_destroy(loader);
     free(order);

@@ -24,7 +24,7 @@ typedef struct EvaluateOptions {
     bool quiet;
 } EvaluateOptions;
 
-/* Fails when the model's image shape or classes do not fit the data. */
+/* Fails when the model's image shape or classes do not fit the data, and with EXIT_CELLS when a logit is not finite. */
 bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *options, Evaluation *out, Error *err);
 
 /* Whether images of d can go into m: shape and labels. */

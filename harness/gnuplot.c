@@ -109,7 +109,7 @@ bool gnuplot_run(const char *script, size_t n, int seconds, void **out, size_t *
     complaint = read_all(stream[2], &n_complaint);
     if (picture == NULL || complaint == NULL) { FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for a picture"); goto done; }
     const char *said = complaint + strspn(complaint, " \n\t");
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || *out_bytes == 0 || *said != '\0') {
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || *out_bytes == 0) {
         FAIL_STATUS(err, EXIT_IO, "", "gnuplot %s%d: %.300s", WIFSIGNALED(status) ? "ended by signal " : "ended with status ",
                     WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), said);
         goto done;

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 /* Feeds script (n bytes) to `gnuplot` of $PATH and returns what it writes to its standard output. Fails (EXIT_MACHINE)
- * when there is none, and (EXIT_IO) when it takes over seconds (then it is killed), complains or writes nothing. */
+ * when there is none, and (EXIT_IO) when it takes over seconds (then it is killed), ends with an error or writes nothing. */
 bool gnuplot_run(const char *script, size_t n, int seconds, void **out, size_t *out_bytes, Error *err);
 
 #endif

@@ -164,6 +164,10 @@ static bool is_timed(const ReportRow *row) {
            isfinite(report_number(row->run, "/metrics/batch_size_count"));
 }
 
+static bool same_pass(const ReportRow *a, const ReportRow *b) {
+    return json_equal(report_at(a->run, "/metrics/latency_of"), report_at(b->run, "/metrics/latency_of"));
+}
+
 static bool same_env(const ReportRow *a, const ReportRow *b) {
     return json_equal(report_at(a->run, "/env_id"), report_at(b->run, "/env_id"));
 }
@@ -174,7 +178,7 @@ static int by_batch(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Lines join one model at one thread count on one machine. */
+/* Lines join one model at one thread count on one machine, forward passes or training steps. */
 static int group_by_batch(Series series[MAX_SERIES], const Report *r) {
     int n = 0;
     for (int i = 0; i < r->n_rows; i++) {
@@ -185,7 +189,7 @@ static int group_by_batch(Series series[MAX_SERIES], const Report *r) {
         for (; k < n; k++) {
             const bool same_model = series[k].row[0]->model_index == row->model_index;
             if (same_model && (series[k].threads == threads || (isnan(series[k].threads) && isnan(threads))) &&
-                same_env(series[k].row[0], row))
+                same_env(series[k].row[0], row) && same_pass(series[k].row[0], row))
                 break;
             variant += same_model;
         }
@@ -227,11 +231,19 @@ static bool write_batch(Script *s, const Report *r) {
         const char *id = json_string_value(report_at(series[k].row[0]->run, "/env_id"));
         for (int j = 0; j < n; j++)
             if (!same_env(series[j].row[0], series[k].row[0])) snprintf(env, sizeof env, ", machine %.8s", id);
-        snprintf(label, sizeof label, "%.120s%s, %.0f thread%s%s", series[k].row[0]->model,
-                 series[k].row[0]->speed_only ? " †" : "", series[k].threads, series[k].threads == 1 ? "" : "s", env);
+        const char *pass  = json_string_value(report_at(series[k].row[0]->run, "/metrics/latency_of"));
+        const bool  train = pass != NULL && strcmp(pass, "train_step") == 0;
+        snprintf(label, sizeof label, "%.120s%s%s, %.0f thread%s%s", series[k].row[0]->model, series[k].row[0]->speed_only ? " †" : "",
+                 train ? ", training step" : "", series[k].threads, series[k].threads == 1 ? "" : "s", env);
         put_label(s, k, label);
         put_style(s, k, series[k].row[0]->model_index, series[k].variant);
     }
+    double least = INFINITY, most = 0;
+    for (int k = 0; k < n; k++) {
+        least = fmin(least, report_number(series[k].row[0]->run, "/metrics/batch_size_count"));
+        most  = fmax(most, report_number(series[k].row[series[k].n - 1]->run, "/metrics/batch_size_count"));
+    }
+    fprintf(s->f, "x_low = %g\nx_high = %g\n", least/1.3, most*1.3);
     s->width  = 860;
     s->height = 380 + 16*s->rows;
     return true;

@@ -367,7 +367,9 @@ bool result_set_latency(Result *r, const ResultLatency *l, Error *err) {
     put_number_or(s, "latency_high_ns", centre.high, "not_supported");
     json_put_text(s, "latency_interval_method", STATS_INTERVAL_METHOD);
     json_put_text(s, "latency_interval_level", l->process != NULL && centre.n_units < l->n ? "process" : "iteration");
-    json_put_text(s, "latency_includes", "model_only: from normalised images in memory to logits");
+    json_put_text(s, "latency_of", l->train_step ? "train_step" : "forward");
+    json_put_text(s, "latency_includes", l->train_step ? "from normalised images in memory to updated weights"
+                                                       : "model only: from normalised images in memory to logits");
     json_put_number(s, "latency_min_ns", stats.min);
     json_put_number(s, "latency_max_ns", stats.max);
     json_put_number(s, "latency_mean_ns", stats.mean);

@@ -21,7 +21,7 @@ bool session_model(Model **out, const ModelChoice *c, char sha256[65], char warn
         model_destroy(m);
         return false;
     }
-    if (warning[0] != '\0') fprintf(stderr, "warning: %s: %s\n", c->weights, warning);
+    if (warning[0] != '\0') fprintf(stderr, "morbench: warning: %s: %s\n", c->weights, warning);
     *out = m;
     return true;
 }

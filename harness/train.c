@@ -8,10 +8,14 @@
 #include "harness/loader.h"
 #include "harness/progress.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 bool train_optimizer(const TrainSettings *s, const Optimizer **out, OptimizerSettings *settings, Error *err) {
     *out = optimizer_find(s->optimizer);
@@ -84,10 +88,35 @@ typedef struct Trainer {
     bool                 quiet;
 } Trainer;
 
+/* The last update may have overflowed without a loss that tells. */
+static bool weights_are_finite(const Model *m, Error *err) {
+    for (int i = 0; i < params_count(m->params); i++) {
+        const Param *p = params_at(m->params, i);
+        for (int64_t k = 0; k < tensor_count(p->tensor); k++)
+            if (!isfinite(p->tensor->data[k]))
+                return FAIL_STATUS(err, EXIT_CELLS, p->name, "element %lld is not finite any more; checkpoints written before are kept; "
+                                   "try a smaller lr or clip_grad", (long long)k);
+    }
+    return true;
+}
+
 static bool save(Trainer *t, Error *err) {
+    if (!weights_are_finite(t->model, err)) return false;
     t->run->elapsed_ns = t->session_elapsed_ns + (clock_now_ns() - t->session_ns);
     t->saved_ns        = clock_now_ns();
     return checkpoint_save(t->model, t->run, t->dir, err);
+}
+
+/* After an interrupt: *err says so, and that nothing is lost; or why the state could not be saved. */
+static void save_interrupted(Trainer *t, Error *err) {
+    Error saving = {0};
+    if (!save(t, &saving)) {
+        *err = saving;
+        return;
+    }
+    const size_t n = strlen(err->message);
+    snprintf(err->message + n, sizeof err->message - n, "; saved at step %lld of %lld, the same command goes on", (long long)t->run->step,
+             (long long)t->run->n_steps);
 }
 
 static bool one_step(Trainer *t, const LoaderBatch *batch, Error *err) {
@@ -101,8 +130,8 @@ static bool one_step(Trainer *t, const LoaderBatch *batch, Error *err) {
     profile_clear(tape_profile(t->tape));
     if (!train_gradients(t->model, t->tape, t->s, r->step, &b, &report, err)) return false;
     if (!isfinite(report.loss) || !isfinite(report.grad_norm))
-        return FAIL_STATUS(err, EXIT_CELLS, "/train", "the loss is not finite at step %lld (epoch %lld); the last checkpoint is kept; try a smaller lr or clip_grad",
-                           (long long)r->step, (long long)r->epoch);
+        return FAIL_STATUS(err, EXIT_CELLS, "/train", "the loss is not finite at step %lld (epoch %lld); checkpoints written before are kept; "
+                           "try a smaller lr or clip_grad", (long long)r->step, (long long)r->epoch);
     train_update(t->model, t->tape, t->s, t->optimizer, r->step + 1, lr, report.grad_norm);
     r->macs_per_step = profile_total(tape_profile(t->tape), 0, 0).macs + profile_total(tape_profile(t->tape), 0, 1).macs;
     r->loss_sum      += report.loss * b.n;
@@ -133,8 +162,7 @@ static bool end_epoch(Trainer *t, Error *err) {
     if (!last && t->s->eval_every > 0 && (r->epoch + 1) % t->s->eval_every == 0) {
         Evaluation e;
         if (!evaluate(t->model, t->tape, t->test, &(EvaluateOptions){t->s->eval_batch_size, t->s->loader_threads, true}, &e, err)) {
-            Error saving = {0};
-            if (err->exit_status >= EXIT_INTERRUPTED && !save(t, &saving)) *err = saving;
+            if (err->exit_status >= EXIT_INTERRUPTED) save_interrupted(t, err);
             return false;
         }
         p.tested          = true;
@@ -168,13 +196,25 @@ static bool run_epoch(Trainer *t, Error *err) {
         CHECK(batch != NULL, "the loader ended before the epoch");
         if (!one_step(t, batch, err)) return false;
         if (interrupted(err)) {
-            Error saving = {0};
-            if (!save(t, &saving)) *err = saving;
+            save_interrupted(t, err);
             return false;
         }
         if (t->s->checkpoint_s > 0 && (double)(clock_now_ns() - t->saved_ns) > t->s->checkpoint_s * 1e9 && !save(t, err)) return false;
     }
     return end_epoch(t, err);
+}
+
+bool train_lock(const char *dir, int *fd, Error *err) {
+    if (!file_make_dirs(dir, err)) return false;
+    *fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0) FAIL_STATUS(err, file_exit_status(errno), "", "cannot open: %s", strerror(errno));
+    else if (flock(*fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return true;      /* a file system without locks: on trust */
+    else {
+        close(*fd);
+        *fd = -1;
+        FAIL(err, "", "another process trains in this directory; give another --out, or wait for it");
+    }
+    return error_in(err, dir);
 }
 
 bool train_run(Model *m, Tape *tape, const Dataset *train, const Dataset *test, const TrainSettings *s, const char *dir, bool quiet,
@@ -205,12 +245,12 @@ bool train_run(Model *m, Tape *tape, const Dataset *train, const Dataset *test, 
     t.session_ns         = t.saved_ns = clock_now_ns();
     t.session_elapsed_ns = r->elapsed_ns;
     progress_begin(&t.progress, "train", r->step, r->n_steps, quiet);
-    while (r->step < r->n_steps)
+    while (r->step < r->n_steps || r->step_in_epoch > 0)      /* saved between an epoch's last step and its end: the end is to come */
         if (!run_epoch(&t, err)) goto done;
-    progress_end(&t.progress);
     r->elapsed_ns = t.session_elapsed_ns + (clock_now_ns() - t.session_ns);
     ok = true;
 done:
+    progress_end(&t.progress);                                /* also before an error's line */
     loader_destroy(t.loader);
     free(t.order);
     return ok;

@@ -51,8 +51,11 @@ typedef struct TrainRun {
     char        config_digest[17];                   /* a checkpoint of other settings is refused */
 } TrainRun;
 
-/* Trains m on `train`, testing on `test`, in directory dir, resuming from the newest good checkpoint there. weights.safetensors
- * is written at the end. Interrupted: false with status 130 or 143, state saved. */
+/* Makes dir and holds it for this process until *fd is closed: two trainings in one directory would remove each other's files. */
+bool train_lock(const char *dir, int *fd, Error *err);
+/* Trains m on `train`, testing on `test`, in directory dir, which the caller holds, resuming from the newest good checkpoint
+ * there. Interrupted: false with status 130 or 143, state saved. A loss, weight or logit that is not finite: false with
+ * EXIT_CELLS, the checkpoints before it kept. */
 bool train_run(Model *m, Tape *tape, const Dataset *train, const Dataset *test, const TrainSettings *s, const char *dir, bool quiet,
                TrainRun *run, Error *err);
 void train_run_free(TrainRun *run);

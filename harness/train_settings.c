@@ -38,7 +38,8 @@ const Field train_fields[] = {
 double train_learning_rate(const TrainSettings *s, int64_t step, int64_t steps_per_epoch, int64_t n_steps) {
     const double warmup = fmin(s->warmup_epochs * (double)steps_per_epoch, (double)n_steps);
     const double at     = (double)step;
-    if (at < warmup) return s->warmup_lr + (s->lr - s->warmup_lr) * (at + 1) / warmup;
+    /* with a fraction of a step in the warm-up its last step would go past the top */
+    if (at < warmup) return s->warmup_lr + (s->lr - s->warmup_lr) * fmin((at + 1) / warmup, 1);
     switch (s->schedule) {
     case SCHEDULE_COSINE: {
         const double left = (double)n_steps - warmup, done = left > 0 ? (at - warmup) / left : 1;

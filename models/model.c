@@ -76,24 +76,47 @@ static bool to_real(const SafeEntry *e, Real *out, Error *err) {
 #endif
 }
 
-/* A tensor of another shape: resampled by the model if it knows how. */
+static bool is_float(const SafeEntry *e) {
+    return e->dtype == SAFE_F64 || e->dtype == SAFE_F32 || e->dtype == SAFE_F16 || e->dtype == SAFE_BF16;
+}
+
+/* A tensor of another shape: resampled by the model if it knows how. False with an empty *err: it does not. */
 static bool adapt(const Model *m, const Param *p, const SafeEntry *e, Error *err) {
+    *err = (Error){0};
     if (m->kind->adapt == NULL || e->n_dims > TENSOR_MAX_DIMS) return false;
     int64_t dim[TENSOR_MAX_DIMS] = {0}, count;
     for (int i = 0; i < e->n_dims; i++) dim[i] = e->dim[i];
     count = e->n_values;
     if (count <= 0) return false;
     float *data = malloc((size_t)count * sizeof *data);
-    const bool ok = data != NULL && safetensors_to_float(e, data, err)
+    const bool ok = (data != NULL || FAIL_STATUS(err, EXIT_MACHINE, p->name, "no memory to resample it")) && safetensors_to_float(e, data, err)
                  && m->kind->adapt(m->self, p, e->n_dims, dim, data, p->tensor->data);
     free(data);
     return ok;
 }
 
+enum { N_COMPLAINTS = 5 };
+
+/* One error of all lists, each with its share of the message. */
+static void complain_of_all(const Model *m, const Complaints *const all[N_COMPLAINTS], Error *err) {
+    static const char *const title[N_COMPLAINTS] = {"missing", "misshaped", "not of floats", "not finite", "not of this model"};
+    char text[sizeof err->message] = "";
+    int  n_lists = 0;
+    for (int i = 0; i < N_COMPLAINTS; i++) n_lists += all[i]->n > 0;
+    const int share = 420 / n_lists - 24;        /* 24: the longest title with its count */
+    for (int i = 0; i < N_COMPLAINTS; i++) {
+        const size_t n = strlen(text);
+        if (all[i]->n > 0)
+            snprintf(text + n, sizeof text - n, "%s%s (%d): %.*s%s", n > 0 ? "; " : "", title[i], all[i]->n, share, all[i]->text,
+                     strlen(all[i]->text) > (size_t)share ? "..." : "");
+    }
+    FAIL(err, "", "does not fit model %s: %s", m->kind->name, text);
+}
+
 bool model_load(Model *m, const char *path, LoadOptions options, char sha256[65], char warning[512], Error *err) {
     SafeFile  *file    = NULL;
     bool       ok      = false;
-    Complaints missing = {0}, extra = {0}, shaped = {0}, noted = {0};
+    Complaints missing = {0}, extra = {0}, shaped = {0}, typed = {0}, nonfinite = {0}, noted = {0};
     if (warning != NULL) warning[0] = '\0';
     if (!safetensors_open(&file, path, err)) goto done;
 
@@ -116,10 +139,14 @@ bool model_load(Model *m, const char *path, LoadOptions options, char sha256[65]
         shape_text(wants, sizeof wants, p->tensor->n_dims, p->tensor->dim);
         const int64_t bad = safetensors_first_nonfinite(e);
         if (bad >= 0 && !options.allow_nonfinite) {
-            FAIL(err, p->name, "element %lld is not finite; weights must be finite numbers", (long long)bad);
-            goto done;
+            snprintf(text, sizeof text, "at element %lld", (long long)bad);
+            complain(&nonfinite, p->name, text);
+            continue;
         }
-        if (same_shape(e, p->tensor)) {
+        if (!is_float(e)) {
+            snprintf(text, sizeof text, "is %s", safe_dtype_name(e->dtype));
+            complain(&typed, p->name, text);
+        } else if (same_shape(e, p->tensor)) {
             if (!to_real(e, p->tensor->data, err)) goto done;
         } else if (adapt(m, p, e, err)) {
             snprintf(text, sizeof text, "%s resampled from %s to %s", p->name, has, wants);
@@ -133,24 +160,16 @@ bool model_load(Model *m, const char *path, LoadOptions options, char sha256[65]
             complain(&shaped, p->name, text);
         }
     }
-    if (missing.n + extra.n + shaped.n > 0) {
-        char text[sizeof err->message];
-        size_t n = 0;
-        text[0] = '\0';
-        const Complaints *all[] = {&missing, &shaped, &extra};
-        const char *title[]     = {"missing", "misshaped", "not of this model"};
-        for (int i = 0; i < 3; i++)
-            if (all[i]->n > 0 && n < sizeof text)
-                n += (size_t)snprintf(text + n, sizeof text - n, "%s%s (%d): %.140s%s", n > 0 ? "; " : "", title[i], all[i]->n, all[i]->text,
-                                      strlen(all[i]->text) > 140 ? "..." : "");
-        FAIL(err, "", "does not fit model %s: %s", m->kind->name, text);
+    if (missing.n + shaped.n + typed.n + nonfinite.n + extra.n > 0) {
+        const Complaints *all[] = {&missing, &shaped, &typed, &nonfinite, &extra};
+        complain_of_all(m, all, err);
         goto done;
     }
     if (sha256 != NULL && !safetensors_sha256(file, sha256, err)) goto done;
     if (warning != NULL) snprintf(warning, 512, "%s", noted.text);
-    params_touch(m->params);
     ok = true;
 done:
+    params_touch(m->params);                     /* also of a load that failed half-way */
     if (!ok) error_in(err, path);
     safetensors_close(file);
     return ok;

@@ -75,7 +75,8 @@ typedef struct LoadOptions {
     bool allow_nonfinite;
 } LoadOptions;
 
-/* Reads every tensor by name. Missing, extra, misshaped and non-finite ones are listed in one error. sha256 (65 bytes or
+/* Reads every tensor by name. Missing, extra, misshaped, non-finite ones and those that hold no floats are listed in one error;
+ * the weights then are part old and part new. sha256 (65 bytes or
  * NULL) gets the digest of the very bytes read; warning (512 bytes or NULL) what was resampled or left out, "" if nothing. */
 bool model_load(Model *m, const char *path, LoadOptions options, char sha256[65], char warning[512], Error *err);
 bool model_save(const Model *m, const char *path, char sha256[65], Error *err);

@@ -37,11 +37,19 @@ static bool fake_run(const FakeRun *f, const char *dir, Error *err) {
     json_put_count(model, "params_count", 2710000);
     if (f->weights != NULL) json_put_text(model, "weights_sha256", f->weights);
     else                    json_put_missing(model, "weights_sha256", "not_requested");
+    json_put_missing(model, "initial_weights_sha256", "not_requested");
+    for (size_t i = 0; i < 4; i++)
+        json_put_count(model, (const char *[]){"channels_count", "height_count", "width_count", "classes_count"}[i], 10);
+    for (size_t i = 0; i < 6; i++)
+        json_put_count(data, (const char *[]){"images_count", "images_split_count", "classes_count", "channels_count", "height_count",
+                                              "width_count"}[i], 10);
     json_put_object(model, "counts", &counts);
     result_put_counts(&counts, &(ModelCounts){.macs = (int64_t)f->macs, .macs_attention = (int64_t)f->macs/10,
                                               .layer_norm_elements = 1000, .elementwise = 50000, .activations = 200000});
     result_set_macs_executed(r, f->macs, 0.9*f->macs, 1.1*f->macs);
     json_put_text(data, "name", "fashion_mnist");
+    json_put_text(data, "kind", "fashion_mnist");
+    json_put_bool(data, "synthetic", false);
     json_put_text(data, "split", "test");
     json_put_text(data, "preprocess", "none");
     json_put_text(data, "digest", "00000000000000000000000000000000000000000000000000000000000000aa");

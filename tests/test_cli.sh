@@ -3,6 +3,7 @@
 #   tests/test_cli.sh path/to/morbench        (from the repository root)
 set -u
 morbench=$(realpath "${1:?usage: tests/test_cli.sh path/to/morbench}")
+command -v python3 >/dev/null || { echo "skipped: no python3"; exit 77; }
 golden=tests/golden/vit
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -45,10 +46,12 @@ is_json() { python3 -m json.tool "$1" /dev/null; }
 
 # ---- this checker notices what is wrong ----
 n_before=$n
-expect "wrong status" 0 "" false >"$dir/self"
-expect "wrong stderr" 1 "sure" bash -c 'echo perhaps >&2; exit 1' >>"$dir/self"
-expect "two lines" 1 "a" bash -c 'printf "a\na\n" >&2; exit 1' >>"$dir/self"
-holds "false" false >>"$dir/self"
+{
+    expect "wrong status" 0 "" false
+    expect "wrong stderr" 1 "sure" bash -c 'echo perhaps >&2; exit 1'
+    expect "two lines" 1 "a" bash -c 'printf "a\na\n" >&2; exit 1'
+    holds "false" false
+} >"$dir/self"
 caught=$failed n=$n_before failed=0
 if [ "$caught" -eq 4 ]; then say ok "this script notices a wrong status, a wrong message and a second line"; else say wrong "this script caught $caught of 4"; fi
 

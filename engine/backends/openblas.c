@@ -1,8 +1,8 @@
 /* Products by OpenBLAS, called with one thread from each of ours; everything else by engine/backends/parallel.h.
  *
  * The output is split into contiguous rows or columns, one part a thread. A part goes through the BLAS in chunks of rows
- * whose output stays in cache until bias, GELU and residual have been applied to it; a chunk costs one packing of B, so it
- * is as tall as the cache allows. Splits and chunks depend on the sizes and on omp_get_max_threads() alone.
+ * whose output is still in cache when bias, GELU and residual are applied to it; a chunk costs one packing of B, so it is
+ * tall. Splits and chunks depend on the sizes and on omp_get_max_threads() alone.
  * The only file that knows cblas.h. */
 #include "engine/backends/blas_info.h"
 
@@ -28,7 +28,8 @@ bool blas_info(BlasInfo *out) {
 enum {
     ROW_UNIT = 8, COLUMN_UNIT = 16,      /* parts begin at multiples of the BLAS kernels' tiles */
     PART_MACS = 1 << 18,                 /* least work of a part: about as long as it takes to wake a thread */
-    CHUNK_FLOATS = 1 << 18, CHUNK_ROWS = 256, /* output of a chunk: 1 MiB, but at least so many rows */
+    CHUNK_ROWS = 1024,                   /* fewer, and packing B for each chunk costs more than a cold epilogue: */
+    CHUNK_FLOATS = 1 << 19,              /* 256 rows lose 2 to 8 %; but 2 MiB of output where rows are short */
     TILE_ROWS = 32, TILE_COLUMNS = 256
 };
 

@@ -3,8 +3,9 @@
  *
  * A product is cut into blocks of output, whole register tiles each, that go to the threads in a fixed order; a block is
  * finished, bias, GELU and residual included, while it is in cache. Where B is a parameter its packed copy is kept
- * (packed.h); elsewhere B is packed for the call, in pieces of K. The gradient of a weight (trans_a, K = rows of the batch)
- * reads A as it lies. When there are fewer tiles than the threads need, K is cut as well and the parts are added in order.
+ * (packed.h); elsewhere each thread packs what it needs of B, in pieces of K. The gradient of a weight (trans_a, K = rows of
+ * the batch) packs A as well, without transposing it; for small weights K itself is shared among the threads, and their
+ * sums are added in order.
  *
  * The bits of an output row do not depend on M, nor on the thread count unless K was cut. */
 #ifndef REAL_DOUBLE
@@ -19,16 +20,16 @@
 #include <string.h>
 
 enum {
-    BLOCK_ROWS    = 448,          /* with BLOCK_COLUMNS: 84 KiB of output stay in L2 */
+    BLOCK_ROWS    = 224,          /* with BLOCK_COLUMNS: 168 KiB of output stay in L2 */
     BLOCK_COLUMNS = 192,
-    PIECE_K       = 384,          /* pieces of K in which B is packed for one call */
-    PACKED_FLOATS = 1 << 20,      /* so much of B at a time: 4 MiB */
+    WHOLE_FLOATS  = 1 << 22,      /* B up to 16 MiB is packed whole for one call when the epilogue then runs block by block */
+    CUT_OUTPUTS   = 1 << 18,      /* K is cut only for outputs up to 1 MiB: each part has its own sums */
     WORTH_THREADS = 100000        /* multiply-adds below which one thread is faster */
 };
 
 /* How a product is shared out. Block (r, c) has tiles [first_tile(r), first_tile(r+1)) and likewise panels. */
 typedef struct Plan {
-    int     threads;
+    int     threads, block_threads;     /* all; those that share the blocks of one part of K */
     int64_t tiles, panels;              /* of mr rows, of nr columns */
     int64_t row_blocks, column_blocks;
     int64_t k_parts;
@@ -50,29 +51,34 @@ static Range block_columns(const Gemm *g, const SimdVariant *v, const Plan *p, i
     return (Range){first * nr, smaller(end * nr, g->N)};
 }
 
+/* Time in units of one register tile: the slowest thread's blocks, each with a price for fetching its B and A and for
+ * starting. Weights from measurements; only the order of magnitude matters. */
+static void choose_blocks(Plan *p, const SimdVariant *v) {
+    const int64_t most_tiles = BLOCK_ROWS / v->gemm.mr, most_panels = BLOCK_COLUMNS / v->gemm.nr;
+    double        best = -1;
+    for (int64_t tall = smaller(most_tiles, p->tiles); tall >= 1; tall--)
+        for (int64_t wide = smaller(most_panels, p->panels); wide >= 1; wide--) {
+            const int64_t rows = ceil_div(p->tiles, tall), columns = ceil_div(p->panels, wide);
+            const double  block   = (double)(tall * wide) + 0.3 * (double)wide + 0.1 * (double)tall + 0.3;
+            const double  slowest = (double)ceil_div(rows * columns, p->block_threads) * block;
+            if (best < 0 || slowest < best) {
+                best = slowest;
+                p->row_blocks    = rows;
+                p->column_blocks = columns;
+            }
+            if (p->block_threads == 1) return;
+        }
+}
+
+/* K is cut for small outputs of long sums (gradients of weights): then every thread packs only what it alone needs. A part
+ * has at least two pieces of max_k, so that adding the parts up stays cheap, and parts divide the threads. */
 static Plan make_plan(const Gemm *g, const SimdVariant *v) {
     Plan p = {.tiles = ceil_div(g->M, v->gemm.mr), .panels = ceil_div(g->N, v->gemm.nr), .k_parts = 1};
     p.threads = omp_in_parallel() || (double)g->M * (double)g->N * (double)g->K < WORTH_THREADS ? 1 : omp_get_max_threads();
-    const int64_t most_tiles = BLOCK_ROWS / v->gemm.mr, most_panels = BLOCK_COLUMNS / v->gemm.nr;
-    double        best = -1;
-    /* Time in units of one register tile: the slowest thread's blocks, each with a price for fetching its B and A and
-     * for starting. Weights from measurements; only the order of magnitude matters. */
-    for (int64_t tall = smaller(most_tiles, p.tiles); tall >= 1; tall--)
-        for (int64_t wide = smaller(most_panels, p.panels); wide >= 1; wide--) {
-            const int64_t rows = ceil_div(p.tiles, tall), columns = ceil_div(p.panels, wide);
-            const double  block  = (double)(tall * wide) + 0.3 * (double)wide + 0.1 * (double)tall + 0.3;
-            const double  slowest = (double)ceil_div(rows * columns, p.threads) * block;
-            if (best < 0 || slowest < best) {
-                best = slowest;
-                p.row_blocks    = rows;
-                p.column_blocks = columns;
-            }
-            if (p.threads == 1) return p;
-        }
-    const int64_t blocks = p.row_blocks * p.column_blocks;
-    if (blocks < p.threads && g->K >= 8 * PIECE_K && g->M * g->N <= PACKED_FLOATS)
-        p.k_parts = smaller(p.threads / blocks, g->K / (4 * PIECE_K));
-    if (p.k_parts < 1) p.k_parts = 1;
+    if (g->parameter == NULL && g->M * g->N <= CUT_OUTPUTS)
+        for (p.k_parts = p.threads; p.k_parts > 1 && (p.threads % p.k_parts != 0 || g->K < 2 * v->max_k * p.k_parts);) p.k_parts--;
+    p.block_threads = p.threads / (int)p.k_parts;
+    choose_blocks(&p, v);
     return p;
 }
 
@@ -128,35 +134,54 @@ static void with_packed(const Gemm *g, const SimdVariant *v, const Plan *p, cons
         finish_block(g, v, block_rows(g, p, task % p->row_blocks), block_columns(g, v, p, task / p->row_blocks), packed);
 }
 
-/* B is packed for this call, piece by piece of K: piece i starts at packed + i's first k times the padded width. Adds to
- * (or with beta 0 assigns) `sums`: k_parts matrices (M, N) with distance ld; part 0 takes beta. */
-static void in_pieces(const Gemm *g, const SimdVariant *v, const Plan *p, float *packed, int64_t pieces_at_once, float beta,
-                      float *sums, int64_t ld) {
-    const int64_t n_pieces = ceil_div(g->K, PIECE_K), padded = p->panels * v->gemm.nr;
-    const int64_t blocks = p->row_blocks * p->column_blocks;
-    for (int64_t first = 0; first < n_pieces; first += pieces_at_once) {
-        const int64_t end = smaller(first + pieces_at_once, n_pieces), k_first = g->K * first / n_pieces;
-#pragma omp parallel for schedule(static) num_threads(p->threads) if (p->threads > 1)
-        for (int64_t task = 0; task < (end - first) * p->panels; task++) {
-            const int64_t i = first + task / p->panels, panel = task % p->panels;
-            const Range   ks = {g->K * i / n_pieces, g->K * (i + 1) / n_pieces};
-            const float  *b = g->trans_b ? g->b + ks.first : g->b + ks.first * g->ldb;
-            v->pack_panels(ks.end - ks.first, g->N, b, g->ldb, g->trans_b, panel, panel + 1,
-                           packed + (ks.first - k_first) * padded);
+/* What one thread computes of a product whose B is packed for the call: blocks first..end-1 in the order of with_packed,
+ * over pieces `pieces` of K. packed_a (tiles of M, max_k; unused unless A is transposed) and packed_b (max_k, N) are its
+ * own: sharing them would cost two barriers and the way from one core's cache to another's. */
+typedef struct Share { Range blocks, pieces; float *packed_a, *packed_b; } Share;
+
+/* sums (M,N), row distance ld: += the share's product, or = where beta is 0. Piece by piece of K, so that a column's panels
+ * stay in L2 while its blocks of A pass. */
+static void multiply_share(const Gemm *g, const SimdVariant *v, const Plan *p, const Share *own, float beta, float *sums,
+                           int64_t ld) {
+    const int64_t n_pieces = ceil_div(g->K, v->max_k), rb = p->row_blocks, last = own->blocks.end - 1;
+    if (own->blocks.first > last) return;
+    const bool    one_column = own->blocks.first / rb == last / rb;
+    const int64_t from_row = one_column ? own->blocks.first % rb : 0, to_row = one_column ? last % rb + 1 : rb;
+    const int64_t from_panel = p->panels * (own->blocks.first / rb) / p->column_blocks,
+                  to_panel = p->panels * (last / rb + 1) / p->column_blocks;
+    for (int64_t i = own->pieces.first; i < own->pieces.end; i++) {
+        const Range   ks = {g->K * i / n_pieces, g->K * (i + 1) / n_pieces};
+        const int64_t K = ks.end - ks.first;
+        v->pack_panels(K, g->N, g->trans_b ? g->b + ks.first : g->b + ks.first * g->ldb, g->ldb, g->trans_b, from_panel, to_panel,
+                       own->packed_b);
+        if (g->trans_a)
+            v->pack_a(g->M, K, g->a + ks.first * g->lda, g->lda, p->tiles * from_row / rb, p->tiles * to_row / rb, own->packed_a);
+        for (int64_t block = own->blocks.first; block <= last; block++) {
+            const int64_t row = block % rb;
+            const Range   columns = block_columns(g, v, p, block / rb), rows = block_rows(g, p, row);
+            if (g->trans_a)
+                v->multiply_tiles(g->M, p->tiles * row / rb, p->tiles * (row + 1) / rb, columns.end - columns.first, K,
+                                  own->packed_a, own->packed_b + columns.first * K, beta, sums + columns.first, ld);
+            else
+                product(g, v, rows, columns, ks, own->packed_b, beta, sums + rows.first * ld + columns.first, ld);
         }
-#pragma omp parallel for schedule(static) num_threads(p->threads) if (p->threads > 1)
-        for (int64_t task = 0; task < p->k_parts * blocks; task++) {
-            const int64_t part = task / blocks, block = task % blocks;
-            const Range   rows = block_rows(g, p, block % p->row_blocks), columns = block_columns(g, v, p, block / p->row_blocks);
-            const Range   pieces = share(end - first, end - first, part, p->k_parts);
-            float        *c = sums + part * g->M * g->N + rows.first * ld + columns.first;
-            float         keep = first > 0 ? 1.0f : part == 0 ? beta : 0.0f;
-            for (int64_t i = first + pieces.first; i < first + pieces.end; i++) {
-                const Range ks = {g->K * i / n_pieces, g->K * (i + 1) / n_pieces};
-                product(g, v, rows, columns, ks, packed + (ks.first - k_first) * padded, keep, c, ld);
-                keep = 1.0f;
-            }
-        }
+        beta = 1.0f;
+    }
+}
+
+/* sums: k_parts matrices (M,N); part 0 takes beta. Threads t .. of a part follow one another. */
+static void in_pieces(const Gemm *g, const SimdVariant *v, const Plan *p, float beta, float *sums, int64_t ld) {
+    const int64_t n_pieces = ceil_div(g->K, v->max_k), n_blocks = p->row_blocks * p->column_blocks;
+#pragma omp parallel for schedule(static, 1) num_threads(p->threads) if (p->threads > 1)
+    for (int t = 0; t < p->threads; t++) {
+        const int64_t part = t / p->block_threads, of_part = t % p->block_threads, n = p->block_threads;
+        const Share   own = {
+            .blocks   = {n_blocks * of_part / n, n_blocks * (of_part + 1) / n},
+            .pieces   = {n_pieces * part / p->k_parts, n_pieces * (part + 1) / p->k_parts},
+            .packed_a = scratch_floats(SCRATCH_PACKED_A, g->trans_a ? (size_t)(p->tiles * v->gemm.mr * v->max_k) : 0),
+            .packed_b = scratch_floats(SCRATCH_PACKED_B, (size_t)(p->panels * v->gemm.nr * v->max_k))};
+        if (own.packed_a == NULL || own.packed_b == NULL) continue;
+        multiply_share(g, v, p, &own, part == 0 ? beta : 0.0f, sums + part * g->M * g->N, ld);
     }
 }
 
@@ -175,26 +200,24 @@ static void add_parts(const Gemm *g, const Plan *p, float *sums) {
 }
 
 static void without_packed(const Gemm *g, const SimdVariant *v, const Plan *p) {
-    const int64_t padded = p->panels * v->gemm.nr, n_pieces = ceil_div(g->K, PIECE_K);
-    /* a block can only be finished at once when all of B is there; so it must when parts of K work at the same time */
-    const bool whole = p->k_parts == 1 && (n_pieces == 1 || (has_epilogue(g) && g->K * padded <= 4 * PACKED_FLOATS));
-    int64_t    at_once = p->k_parts > 1 ? n_pieces : smaller(n_pieces, PACKED_FLOATS / (PIECE_K * padded));
-    if (at_once < 1) at_once = 1;
-    float *packed = scratch_floats(SCRATCH_PACKED_B, (size_t)((whole ? g->K : smaller(at_once * PIECE_K, g->K)) * padded));
-    if (packed == NULL) return;
-    if (whole) {
+    if (p->k_parts == 1 && !has_epilogue(g)) {
+        in_pieces(g, v, p, g->beta, g->c, g->ldc);
+        return;
+    }
+    const int64_t all = g->K * p->panels * v->gemm.nr;
+    if (p->k_parts == 1 && all <= WHOLE_FLOATS) {
+        float *packed = scratch_floats(SCRATCH_PACKED_B, (size_t)all);
+        if (packed == NULL) return;
 #pragma omp parallel for schedule(static) num_threads(p->threads) if (p->threads > 1)
         for (int64_t panel = 0; panel < p->panels; panel++)
             v->pack_panels(g->K, g->N, g->b, g->ldb, g->trans_b, panel, panel + 1, packed);
         with_packed(g, v, p, packed);
-    } else if (p->k_parts == 1 && !has_epilogue(g)) {
-        in_pieces(g, v, p, packed, at_once, g->beta, g->c, g->ldc);
-    } else {
-        float *sums = scratch_floats(SCRATCH_PARTIAL, (size_t)(p->k_parts * g->M * g->N));
-        if (sums == NULL) return;
-        in_pieces(g, v, p, packed, at_once, 0.0f, sums, g->N);
-        add_parts(g, p, sums);
+        return;
     }
+    float *sums = scratch_floats(SCRATCH_PARTIAL, (size_t)(p->k_parts * g->M * g->N));
+    if (sums == NULL) return;
+    in_pieces(g, v, p, 0.0f, sums, g->N);
+    if (!scratch_failed()) add_parts(g, p, sums);
 }
 
 static void gemm(const Gemm *g) {

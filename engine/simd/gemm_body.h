@@ -158,15 +158,18 @@ INLINE void pack_row(const float *from, int64_t rows, bool readable, float *to) 
                        readable ? vec_load(from + i) : vec_load_part(from + (i < rows ? i : 0), part_of(rows - i), vec_set1(0.0f)));
 }
 
-/* Tiles first..end-1 of A stored (K,M), side by side: element (i,k) of tile t goes to packed[(t K + k) MR + i]. All tiles
- * of a row are moved before the next row, so that memory is read in long runs. */
+/* Tiles first..end-1 of A stored (K,M), side by side: element (i,k) of tile t goes to packed[(t K + k) MR + i]. A row's
+ * elements of many tiles are moved before the next row's, so that memory is read in long runs. */
 static void pack_a(int64_t M, int64_t K, const float *a, int64_t lda, int64_t first, int64_t end, float *packed) {
-    const int64_t n_tiles = tile_count(M);
-    for (int64_t k = 0; k < K; k++)
-        for (int64_t t = first; t < end; t++) {
-            const Rows r = tile_rows(M, n_tiles, t);
-            pack_row(a + k * lda + r.first, r.n, r.first + PACKED_ROW <= M, packed + (t * K + k) * MR);
-        }
+    enum { GROUP = 16 };
+    for (int64_t t0 = first; t0 < end; t0 += GROUP) {
+        const int64_t n = end - t0 < GROUP ? end - t0 : GROUP;
+        Rows          r[GROUP];
+        for (int64_t t = 0; t < n; t++) r[t] = tile_rows(M, tile_count(M), t0 + t);
+        for (int64_t k = 0; k < K; k++)
+            for (int64_t t = 0; t < n; t++)
+                pack_row(a + k * lda + r[t].first, r[t].n, r[t].first + PACKED_ROW <= M, packed + ((t0 + t) * K + k) * MR);
+    }
 }
 
 /* The part'th of `parts` of rows[n][kc], on its way to L2 while something else is computed. */

@@ -1,9 +1,10 @@
 # Time and throughput by batch size, a line a model; bars are 95 % intervals (a point without one has too few samples).
 # $data, one block a series: 1 batch size, 2 ms a batch, 3 low, 4 high, 5 images/s, 6 low, 7 high
-set multiplot layout 1,2 title 'Speed by batch size, model only' noenhanced
+# x_low, x_high: the axis of batch sizes
+set multiplot layout 1,2 title 'Speed by batch size, images in memory' noenhanced
 set xlabel 'batch size (logarithmic)'
 set logscale x 2
-set offsets graph 0.06, graph 0.06, 0, 0
+set xrange [x_low:x_high]
 set tmargin 2
 set logscale y
 set ylabel 'milliseconds a batch (logarithmic)'

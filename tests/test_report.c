@@ -1,0 +1,321 @@
+/* harness/report on made-up runs: what the tables say, where every number comes from, and what hostile runs can do. */
+#include "tests/report_fixture.h"
+
+#include "engine/file.h"
+#include "harness/commands.h"
+#include "harness/gnuplot.h"
+#include "harness/report.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char dir[64];
+static char weights_a[65], weights_b[65];
+
+static int make_dir(void **state) {
+    (void)state;
+    memset(weights_a, 'a', 64);
+    memset(weights_b, 'b', 64);
+    snprintf(dir, sizeof dir, "/tmp/morbench-report-XXXXXX");
+    return mkdtemp(dir) == NULL;
+}
+
+static int remove_dir(void **state) {
+    char command[128];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return system(command);
+}
+
+static const char *in_dir(const char *below) {
+    static char path[2][192];
+    static int  turn;
+    turn = !turn;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, below);
+    return path[turn];
+}
+
+static void good(bool ok, const Error *err) {
+    char text[900];
+    if (ok) return;
+    error_text(err, text, sizeof text);
+    fail_msg("%s", text);
+}
+
+static void put(const FakeRun *run, const char *below) {
+    Error err = {0};
+    good(fake_run(run, in_dir(below), &err), &err);
+}
+
+static char *contents(const char *below) {
+    void  *bytes = NULL;
+    size_t n;
+    Error  err = {0};
+    good(file_read_all(in_dir(below), SIZE_MAX, &bytes, &n, &err), &err);
+    return bytes;
+}
+
+static bool exists(const char *below) {
+    struct stat s;
+    return lstat(in_dir(below), &s) == 0;
+}
+
+/* A model with training, accuracy and timings, and one timed only. */
+static void put_two_models(const char *below) {
+    char path[64];
+    snprintf(path, sizeof path, "%s/a/train", below);
+    put(&(FakeRun){.kind = "train", .preset = "vit_a", .weights = weights_a, .macs = 46e6, .top1 = 8900, .epochs = 3,
+                   .warn = N_WARNINGS}, path);
+    for (int batch = 1; batch <= 16; batch *= 16) {
+        snprintf(path, sizeof path, "%s/a/bench%d", below, batch);
+        put(&(FakeRun){.kind = "bench", .preset = "vit_a", .weights = weights_a, .macs = 46e6, .batch = batch,
+                       .latency_ms = 2*batch, .profile = true, .warn = N_WARNINGS}, path);
+    }
+    snprintf(path, sizeof path, "%s/b/bench", below);
+    put(&(FakeRun){.kind = "bench", .preset = "vit_b", .weights = weights_b, .macs = 20e6, .batch = 1, .latency_ms = 1,
+                   .warn = N_WARNINGS}, path);
+}
+
+static Report read_in(const char *below) {
+    Report r;
+    Error  err = {0};
+    good(report_read(&r, in_dir(below), &err), &err);
+    return r;
+}
+
+static void runs_are_found_below_and_read_in_the_order_of_their_paths(void **state) {
+    (void)state;
+    put_two_models("order");
+    Report r = read_in("order");
+    assert_int_equal(r.n_rows, 4);
+    assert_string_equal(r.row[0].path, "a/bench1/run.json");
+    assert_string_equal(r.row[1].path, "a/bench16/run.json");
+    assert_string_equal(r.row[2].path, "a/train/run.json");
+    assert_string_equal(r.row[3].path, "b/bench/run.json");
+    assert_int_equal(r.n_models, 2);
+    assert_int_equal(r.row[0].model_index, r.row[2].model_index);
+    report_free(&r);
+}
+
+static void a_timing_takes_the_accuracy_of_equal_weights_only(void **state) {
+    (void)state;
+    put_two_models("link");
+    Report r = read_in("link");
+    assert_ptr_equal(r.row[0].accuracy, r.row[2].run);
+    assert_string_equal(r.row[0].verdict, "VALID");
+    assert_null(r.row[3].accuracy);
+    assert_true(r.row[3].speed_only);
+    assert_string_equal(r.row[3].verdict, "SPEED_ONLY");
+    report_free(&r);
+}
+
+static void smoke_and_noise_are_not_hidden_by_an_accuracy(void **state) {
+    (void)state;
+    put_two_models("verdicts");
+    FakeRun run = {.kind = "bench", .preset = "vit_a", .weights = weights_a, .macs = 46e6, .batch = 2, .latency_ms = 3};
+    run.warn = WARN_smoke_profile;
+    put(&run, "verdicts/c/smoke");
+    run.batch = 3, run.warn = WARN_machine_busy;
+    put(&run, "verdicts/d/busy");
+    run.batch = 4, run.warn = WARN_no_accuracy;
+    put(&run, "verdicts/e/linked_later");
+    Report r = read_in("verdicts");
+    assert_string_equal(r.row[4].verdict, "SMOKE");
+    assert_string_equal(r.row[5].verdict, "NOISY");
+    assert_string_equal(r.row[6].verdict, "VALID");
+    report_free(&r);
+}
+
+static void every_row_names_its_run_and_empty_cells_have_reasons(void **state) {
+    (void)state;
+    put_two_models("tables");
+    Error  err = {0};
+    Report r   = read_in("tables");
+    good(report_write_tables(&r, in_dir("tables"), REPORT_MD | REPORT_CSV | REPORT_TEX | REPORT_JSON, &err), &err);
+    static const char *const names[] = {"tables/table.md", "tables/table.csv", "tables/table.tex", "tables/table.json"};
+    for (int k = 0; k < 4; k++) {
+        char *text = contents(names[k]);
+        for (int i = 0; i < r.n_rows; i++)
+            assert_non_null(strstr(text, json_string_value(json_object_get(r.row[i].run, "id"))));
+        assert_non_null(strstr(text, k == 2 ? "not\\_requested" : "not_requested"));
+        free(text);
+    }
+    json_t *table = NULL;
+    good(json_load_file_checked(&table, in_dir("tables/table.json"), 0, &err), &err);
+    const json_t *row = json_array_get(json_object_get(table, "rows"), 3);
+    assert_true(json_is_null(json_object_get(row, "top1_ratio")));
+    assert_string_equal(json_string_value(json_object_get(row, "top1_ratio_reason")), "not_requested");
+    /* base units, unrounded, and the value of the run itself */
+    assert_true(json_equal(json_object_get(row, "latency_ns"), report_at(r.row[3].run, "/metrics/latency_ns")));
+    json_decref(table);
+    report_free(&r);
+}
+
+/* Fields of the record that begins at *text, which moves past it; quotes respected. */
+static int csv_fields(const char **text) {
+    int  n      = 1;
+    bool quoted = false;
+    for (; **text != '\0' && (quoted || **text != '\n'); (*text)++) {
+        if (**text == '"') quoted = !quoted;
+        if (**text == ',' && !quoted) n++;
+    }
+    assert_false(quoted);
+    *text += **text == '\n';
+    return n;
+}
+
+static void hostile_names_stay_in_their_cells(void **state) {
+    (void)state;
+    char label[400];
+    snprintf(label, sizeof label, "=cmd|'`touch %s/pwned`'!A1,\"x\"\n|<b>| & \\input{x} \x1b[31m'; system('touch %s/pwned'); ''; system(\"touch %s/pwned\"); #", dir, dir, dir);
+    put(&(FakeRun){.kind = "train", .preset = label, .weights = weights_a, .macs = 4e6, .top1 = 8000, .batch = 4, .latency_ms = 1,
+                   .epochs = 2, .profile = true, .warn = N_WARNINGS}, "hostile/`touch pwned`'; $(touch pwned)\n!touch pwned\n\\");
+    put(&(FakeRun){.kind = "bench", .preset = "vit_a", .weights = weights_b, .macs = 4e6, .batch = 4, .latency_ms = 1,
+                   .warn = N_WARNINGS}, "hostile/plain");
+    Error  err = {0};
+    Report r   = read_in("hostile");
+    int    n_plots = 0;
+    good(report_write_tables(&r, in_dir("hostile"), REPORT_MD | REPORT_CSV | REPORT_TEX | REPORT_JSON, &err), &err);
+    char       *csv = contents("hostile/table.csv"), *md = contents("hostile/table.md"), *tex = contents("hostile/table.tex");
+    const char *at  = csv;
+    const int   n   = csv_fields(&at);
+    assert_true(n > 40);
+    for (int i = 0; i < 2; i++) assert_int_equal(csv_fields(&at), n);
+    assert_int_equal(*at, '\0');
+    assert_null(strstr(csv, ",="));
+    assert_null(strstr(csv, ",\"="));
+    assert_null(strstr(md, "<b>") == NULL ? NULL : strstr(md, "|<b>"));
+    assert_null(strstr(tex, "\\input"));
+    assert_null(strchr(md, '\x1b'));
+    const bool drawn = report_write_plots(&r, in_dir("hostile"), &n_plots, &err);
+    if (!drawn && err.exit_status != EXIT_MACHINE) fail_msg("%s", err.message);
+    assert_false(exists("pwned") || exists("hostile/pwned") || access("pwned", F_OK) == 0);
+    if (drawn) assert_int_equal(n_plots, 4);
+    char *script = contents("hostile/plots/accuracy.gp");
+    assert_null(strchr(script, '`'));
+    free(script);
+    free(csv);
+    free(md);
+    free(tex);
+    report_free(&r);
+    if (!drawn) skip();
+}
+
+static void plots_are_drawn_with_intervals_and_marked_axes(void **state) {
+    (void)state;
+    put_two_models("plots");
+    Error  err = {0};
+    Report r   = read_in("plots");
+    int    n_plots = 0;
+    const bool drawn = report_write_plots(&r, in_dir("plots"), &n_plots, &err);
+    if (!drawn && err.exit_status != EXIT_MACHINE) fail_msg("%s", err.message);
+    if (drawn) {
+        static const char *const names[] = {"accuracy", "batch", "curves", "profile"};
+        assert_int_equal(n_plots, 4);
+        for (int i = 0; i < 4; i++) {
+            char name[64];
+            snprintf(name, sizeof name, "plots/plots/%s.svg", names[i]);
+            char *svg = contents(name);
+            assert_non_null(strstr(svg, "</svg>"));
+            free(svg);
+            snprintf(name, sizeof name, "plots/plots/%s.png", names[i]);
+            char *png = contents(name);
+            assert_memory_equal(png, "\x89PNG", 4);
+            free(png);
+            snprintf(name, sizeof name, "plots/plots/%s.gp", names[i]);
+            char *script = contents(name); /* rule V45, and that no file is named */
+            assert_null(strstr(script, "set output"));
+            assert_non_null(strstr(script, "# run "));
+            if (i < 2) assert_non_null(strstr(script, "error"));
+            if (i == 0) assert_non_null(strstr(script, "axis starts at"));
+            free(script);
+        }
+    }
+    report_free(&r);
+    if (!drawn) skip();
+}
+
+static void invalid_runs_are_struck_through_and_not_drawn(void **state) {
+    (void)state;
+    put(&(FakeRun){.kind = "bench", .preset = "vit_a", .weights = weights_a, .macs = 4e6, .batch = 4, .latency_ms = 1, .top1 = 9000,
+                   .warn = WARN_threads_short}, "invalid/a");
+    Error  err = {0};
+    Report r   = read_in("invalid");
+    int    n_plots = -1;
+    good(report_write_tables(&r, in_dir("invalid"), REPORT_MD, &err), &err);
+    char *md = contents("invalid/table.md");
+    assert_non_null(strstr(md, "| ~~"));
+    assert_non_null(strstr(md, "threads\\_short") != NULL ? md : strstr(md, "threads_short"));
+    good(report_write_plots(&r, in_dir("invalid"), &n_plots, &err), &err);
+    assert_int_equal(n_plots, 0);
+    free(md);
+    report_free(&r);
+}
+
+static void a_damaged_run_is_left_out_and_counted(void **state) {
+    (void)state;
+    put_two_models("damaged");
+    Error   err = {0};
+    json_t *run = NULL;
+    good(result_load(&run, in_dir("damaged/b/bench/run.json"), &err), &err);
+    json_object_set_new(json_object_get(run, "metrics"), "latency_ns", json_real(1));
+    good(json_save_file(run, in_dir("damaged/b/bench/run.json"), &err), &err);
+    json_decref(run);
+    good(file_make_dirs(in_dir("damaged/c"), &err) && file_write_durable(in_dir("damaged/c/run.json"), "{", 1, &err), &err);
+    Report r = read_in("damaged");
+    assert_int_equal(r.n_rows, 3);
+    assert_int_equal(r.n_unreadable, 2);
+    report_free(&r);
+    char  program[] = "report", *argv[] = {program, (char *)in_dir("damaged"), NULL};
+    Error told = {0};
+    char  path[4096];
+    snprintf(path, sizeof path, "%s", getenv("PATH"));
+    setenv("PATH", dir, 1); /* no gnuplot there: the tables are written all the same */
+    assert_int_equal(cmd_report(2, argv, &told), EXIT_IO);
+    setenv("PATH", path, 1);
+    assert_true(exists("damaged/table.md") && exists("damaged/table.csv") && exists("damaged/table.json"));
+}
+
+static void a_directory_without_runs_is_bad_input(void **state) {
+    (void)state;
+    Error  err = {0};
+    Report r;
+    good(file_make_dirs(in_dir("empty"), &err), &err);
+    assert_false(report_read(&r, in_dir("empty"), &err));
+    assert_int_equal(err.exit_status, EXIT_BAD_INPUT);
+    report_free(&r);
+    assert_false(report_read(&r, in_dir("not_there"), &err));
+    report_free(&r);
+}
+
+static void what_this_version_lacks_is_said(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char  program[] = "report", html[] = "--html", claims[] = "--claims", at[] = ".", *argv[] = {program, i == 0 ? html : claims, at, NULL};
+        Error err = {0};
+        assert_int_equal(cmd_report(3, argv, &err), EXIT_BAD_INPUT);
+        assert_non_null(strstr(err.message, "this version"));
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_are_found_below_and_read_in_the_order_of_their_paths),
+        cmocka_unit_test(a_timing_takes_the_accuracy_of_equal_weights_only),
+        cmocka_unit_test(smoke_and_noise_are_not_hidden_by_an_accuracy),
+        cmocka_unit_test(every_row_names_its_run_and_empty_cells_have_reasons),
+        cmocka_unit_test(hostile_names_stay_in_their_cells),
+        cmocka_unit_test(plots_are_drawn_with_intervals_and_marked_axes),
+        cmocka_unit_test(invalid_runs_are_struck_through_and_not_drawn),
+        cmocka_unit_test(a_damaged_run_is_left_out_and_counted),
+        cmocka_unit_test(a_directory_without_runs_is_bad_input),
+        cmocka_unit_test(what_this_version_lacks_is_said),
+    };
+    return cmocka_run_group_tests_name("report", tests, make_dir, remove_dir);
+}
