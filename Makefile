@@ -106,6 +106,9 @@ $(BUILD)/harness/machine.o: ALL_CFLAGS += -DMORBENCH_BUILD_FLAGS='"$(strip -std=
 COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 $(BUILD)/harness/result.o: ALL_CFLAGS += -DMORBENCH_COMMIT='"$(COMMIT)"'
 
+# the plot scripts are built into the program
+$(BUILD)/harness/report_plots.o: $(wildcard scripts/plots/*.gp)
+
 $(BUILD)/%.o: %.c $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@

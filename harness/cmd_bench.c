@@ -268,7 +268,7 @@ static bool cell_result(Bench *b, Cell *c, int argc, char *const *argv, Result *
         if (strcmp(b->effort->name, "smoke") == 0) result_warn(r, WARN_smoke_profile);
         if (a->data->synthetic) result_warn(r, WARN_synthetic_data);
         if (a->warning[0] != '\0') result_warn_detail(r, WARN_resampled_weights, "%s", a->warning);
-        ok = result_set_latency(r, &(ResultLatency){.samples_ns = c->sample_ns, .n = (size_t)c->n_samples, .batch_size = c->batch}, err);
+        ok = result_set_latency(r, &(ResultLatency){.samples_ns = c->sample_ns, .n = (size_t)c->n_samples, .batch_size = c->batch, .train_step = b->train}, err);
     }
     json_decref(experiment);
     if (ok) *out = r;

@@ -258,7 +258,7 @@ static double at(const json_t *point, const char *key) {
 
 static bool write_curves(Script *s, const Report *r) {
     const ReportRow *row[MAX_SERIES];
-    double           low = 100;
+    double           low = 100, epochs = 1;
     int              n   = 0;
     begin_data(s);
     for (int i = 0; i < r->n_rows && n < MAX_SERIES; i++) {
@@ -267,8 +267,15 @@ static bool write_curves(Script *s, const Report *r) {
         if (json_array_size(curve) == 0 || !is_valid(&r->row[i])) continue;
         put_run(s, &r->row[i]);
         json_array_foreach(curve, k, point) {
-            const double train = 100*at(point, "train_top1_ratio"), test = 100*at(point, "test_top1_ratio");
-            put_numbers(s, 5, at(point, "epoch"), at(point, "train_loss"), at(point, "test_loss"), train, test);
+            const bool   last  = k + 1 == json_array_size(curve);
+            const double train = 100*at(point, "train_top1_ratio");
+            double       test  = 100*at(point, "test_top1_ratio"), test_loss = at(point, "test_loss");
+            if (last && !isfinite(test)) { /* the run's accuracy is that of its end */
+                test      = 100*report_number(r->row[i].run, "/accuracy/top1_ratio");
+                test_loss = report_number(r->row[i].run, "/accuracy/loss");
+            }
+            put_numbers(s, 5, at(point, "epoch"), at(point, "train_loss"), test_loss, train, test);
+            epochs = fmax(epochs, at(point, "epoch"));
             low = fmin(low, fmin(isfinite(train) ? train : 100, isfinite(test) ? test : 100));
         }
         end_series(s);
@@ -291,7 +298,7 @@ static bool write_curves(Script *s, const Report *r) {
         put_label(s, k, label);
         put_style(s, k, row[k]->model_index, variant);
     }
-    fprintf(s->f, "y_low = %g\n", low < 20 ? 0 : 10*floor((low - 1)/10));
+    fprintf(s->f, "x_step = %g\ny_low = %g\n", ceil(epochs/10), low < 20 ? 0 : 10*floor((low - 1)/10));
     s->width  = 860;
     s->height = 380 + 16*s->rows;
     return true;

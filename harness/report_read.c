@@ -65,7 +65,8 @@ static bool add_run(Report *r, const char *path, const char *shown, Error *err) 
     return true;
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+/* Numbers inside names by their value: b1, b2, b16. */
+static int by_name(const struct dirent **a, const struct dirent **b) { return strverscmp((*a)->d_name, (*b)->d_name); }
 
 static int not_hidden(const struct dirent *e) { return e->d_name[0] != '.'; }
 

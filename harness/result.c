@@ -333,8 +333,9 @@ void result_set_threads(Result *r, const ThreadsUsed *used, int n_pinned) {
     json_put_count(s, "threads_requested_count", used->requested);
     json_put_count(s, "threads_effective_count", used->distinct);
     json_put_count(s, "threads_pinned_count", n_pinned);
-    const int running = used->cpus < used->distinct ? used->cpus : used->distinct; /* those that share a CPU take turns */
-    if (running < used->requested) result_warn_detail(r, WARN_threads_short, "%d of %d", running, used->requested);
+    if (strcmp(r->kind, "bench") != 0) return; /* accuracies do not depend on it */
+    if (used->distinct < used->requested) result_warn_detail(r, WARN_threads_short, "%d of %d", used->distinct, used->requested);
+    if (used->cpus < used->distinct) result_warn_detail(r, WARN_threads_take_turns, "%d on %d", used->distinct, used->cpus);
 }
 
 void result_set_samples(Result *r, const char *key, const double *samples, size_t n) {

@@ -71,7 +71,7 @@ void result_set_macs_executed(Result *r, double mean, double min, double max);
 bool result_set_data(Result *r, const Dataset *d, Error *err);
 bool result_set_test_data(Result *r, const Dataset *d, Error *err);
 
-/* Requested, effective and pinned threads; fewer effective than requested is warned. */
+/* Requested, effective and pinned threads. Of a bench, fewer effective than requested, or than CPUs, is warned. */
 void result_set_threads(Result *r, const ThreadsUsed *used, int n_pinned);
 
 typedef struct ResultLatency {

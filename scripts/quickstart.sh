@@ -12,6 +12,7 @@ binary=${BINARY:-build/release/morbench}
 out=${1:-results/quickstart}
 preset=vit_d96_l6_p4_28
 weights=results/reference/$preset/weights.safetensors
+training=results/reference/$preset/run.json
 
 step() {
     printf '\n%s\n  $ ' "$1"
@@ -31,13 +32,18 @@ if [ ! -f "$weights" ]; then
 fi
 
 # only what an earlier quickstart wrote
-rm -rf "$out/eval" "$out/bench" "$out/plots" "$out"/table.md "$out"/table.csv "$out"/table.json
+rm -rf "$out/eval" "$out/bench" "$out/train" "$out/plots" "$out"/table.md "$out"/table.csv "$out"/table.json
 
 step "1. How accurate is it? All 10000 test images of Fashion-MNIST." \
     "$binary" eval --preset "$preset" --weights "$weights" --data fashion_mnist --out "$out/eval"
 step "2. How fast is it, one image and sixteen at a time?" \
     "$binary" bench --preset "$preset" --weights "$weights" --data fashion_mnist --batch 1,16 --profile smoke --out "$out/bench"
-step "3. Both in one table, and as plots." \
+# the record of the training that made the weights, for the curves
+if [ -f "$training" ]; then
+    mkdir -p "$out/train"
+    cp "$training" "$out/train/run.json"
+fi
+step "3. All in one table, with the training that made these weights, and as plots." \
     "$binary" report "$out"
 
 printf '\nDone. Look at\n'

@@ -96,10 +96,11 @@ static int remove_dir(void **state) {
 }
 
 static bool no_gnuplot(void) {
+    static const char script[] = "set terminal svg\nplot x\n";
     void  *out = NULL;
     size_t n;
     Error  err = {0};
-    const bool ok = gnuplot_run("print 1\nset terminal svg\nplot x\n", 34, 30, &out, &n, &err);
+    const bool ok = gnuplot_run(script, sizeof script - 1, 30, &out, &n, &err);
     free(out);
     return !ok && err.exit_status == EXIT_MACHINE;
 }

@@ -307,11 +307,17 @@ static void a_depth_histogram_that_lost_tokens_is_invalid(void **state) {
     result_destroy(r);
 }
 
-static void fewer_threads_than_asked_for_is_invalid(void **state) {
+static void threads_that_lack_or_share_a_cpu_lower_timings_only(void **state) {
     (void)state;
     Result *r = begin("bench", 1, "threads");
     result_set_threads(r, &(ThreadsUsed){.requested = 2, .team = 2, .distinct = 2, .cpus = 1}, 0);
+    assert_int_equal(result_verdict(r), VERDICT_NOISY);
+    result_set_threads(r, &(ThreadsUsed){.requested = 2, .team = 1, .distinct = 1, .cpus = 1}, 0);
     assert_int_equal(result_verdict(r), VERDICT_INVALID);
+    result_destroy(r);
+    r = begin("eval", 1, "threads");
+    result_set_threads(r, &(ThreadsUsed){.requested = 2, .team = 1, .distinct = 1, .cpus = 1}, 0);
+    assert_int_equal(result_verdict(r), VERDICT_VALID);
     result_destroy(r);
 }
 
@@ -546,7 +552,7 @@ int main(void) {
         cmocka_unit_test(random_weights_give_speed_only_and_training_may_start_from_them),
         cmocka_unit_test(a_failed_run_is_invalid_and_says_why),
         cmocka_unit_test(a_depth_histogram_that_lost_tokens_is_invalid),
-        cmocka_unit_test(fewer_threads_than_asked_for_is_invalid),
+        cmocka_unit_test(threads_that_lack_or_share_a_cpu_lower_timings_only),
         cmocka_unit_test(the_id_follows_settings_and_weights_but_not_machine_time_or_command),
         cmocka_unit_test(the_id_of_a_training_does_not_wait_for_its_end),
         cmocka_unit_test(a_changed_figure_is_noticed_by_the_digest),

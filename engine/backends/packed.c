@@ -52,7 +52,7 @@ static Range block_columns(const Gemm *g, const SimdVariant *v, const Plan *p, i
 }
 
 /* Time in units of one register tile: the slowest thread's blocks, each with a price for fetching its B and A and for
- * starting. Weights from measurements; only the order of magnitude matters. */
+ * starting. These prices are estimates; they only break ties between equally balanced cuts. */
 static void choose_blocks(Plan *p, const SimdVariant *v) {
     const int64_t most_tiles = BLOCK_ROWS / v->gemm.mr, most_panels = BLOCK_COLUMNS / v->gemm.nr;
     double        best = -1;

@@ -28,7 +28,13 @@ static int query_parts(int64_t n_heads, int64_t longest, int threads) {
     return 1;
 }
 
-/* schedule(dynamic): sequences differ in length, and the bits do not depend on who computes what. */
+/* Work is handed out in runs of this many tasks, on demand: sequences differ in length, and the bits do not depend on who
+ * computes what. Runs, because inputs of the following task are prefetched (attention_body.h). */
+static int run_length(int64_t tasks, int threads) {
+    const int64_t n = tasks / (8 * (int64_t)threads);
+    return n < 1 ? 1 : n > 64 ? 64 : (int)n;
+}
+
 void simd_attention(const SimdVariant *variant, const AttentionArgs *a) {
     int64_t longest = 0;
     for (int s = 0; s < a->n_sequences; s++)
@@ -36,7 +42,8 @@ void simd_attention(const SimdVariant *variant, const AttentionArgs *a) {
     const bool    threaded = macs(a) >= worth_threads;
     const int64_t n_heads = (int64_t)a->n_sequences * a->H;
     const int     parts = threaded ? query_parts(n_heads, longest, omp_get_max_threads()) : 1;
-#pragma omp parallel for schedule(dynamic) if (threaded)
+    const int     run = run_length(n_heads * parts, omp_get_max_threads());
+#pragma omp parallel for schedule(dynamic, run) if (threaded)
     for (int64_t task = 0; task < n_heads * parts; task++) {
         const int     s = (int)(task / parts / a->H), h = (int)(task / parts % a->H);
         const int64_t part = task % parts, Nq = a->q_offset[s + 1] - a->q_offset[s];
@@ -70,7 +77,8 @@ void simd_attention_backward(const SimdVariant *variant, const AttentionArgs *a)
         backward_with_bias(variant, a);
         return;
     }
-#pragma omp parallel for schedule(dynamic) if (macs(a) >= worth_threads)
+    const int run = run_length((int64_t)a->n_sequences * a->H, omp_get_max_threads());
+#pragma omp parallel for schedule(dynamic, run) if (macs(a) >= worth_threads)
     for (int64_t task = 0; task < (int64_t)a->n_sequences * a->H; task++)
         variant->attention_backward(a, (int)(task / a->H), (int)(task % a->H), NULL);
 }

@@ -32,6 +32,20 @@ static Head find_head(const AttentionArgs *a, int s, int h) {
     return head;
 }
 
+/* The head that the same thread most likely takes next: its inputs are prefetched while this one is computed, since rows of
+ * one head are short runs far apart, which the hardware does not foresee. Nq = Nk = 0 after the last. */
+static Head find_next_head(const AttentionArgs *a, int s, int h) {
+    if (h + 1 < a->H)           return find_head(a, s, h + 1);
+    if (s + 1 < a->n_sequences) return find_head(a, s + 1, 0);
+    return (Head){0};
+}
+
+/* Rows n i / of .. n (i + 1) / of - 1 of (n, width) */
+INLINE void prefetch_share(const float *x, int64_t ld, int64_t n, int64_t width, int64_t i, int64_t of) {
+    for (int64_t row = n * i / of; row < n * (i + 1) / of; row++)
+        for (int64_t e = 0; e < width; e += 16) __builtin_prefetch(x + row * ld + e, 0, 2);
+}
+
 /* s (N) holds products; becomes exp(scale s + bias - maximum), zeros up to a whole vector. Returns the sum. */
 static float exp_row(int64_t N, float *s, float scale, const float *bias, float *maximum) {
     const Vec minus_infinity = vec_set1(-INFINITY), zero = vec_set1(0.0f), factor = vec_set1(scale);
@@ -67,7 +81,7 @@ static void scale_row(int64_t n, float factor, float *x) {
 }
 
 static void attention(const AttentionArgs *a, int sequence, int head, int64_t first, int64_t end) {
-    const Head    t = find_head(a, sequence, head);
+    const Head    t = find_head(a, sequence, head), next = find_next_head(a, sequence, head);
     const int64_t lds = (t.Nk + VEC_WIDTH - 1) / VEC_WIDTH * VEC_WIDTH;
     const int64_t n_k = panel_floats(a->E, t.Nk), n_v = panel_floats(t.Nk, a->Ev), n_s = QUERY_BLOCK * lds;
     float *const  K = scratch_floats(SCRATCH_ATTENTION, (size_t)(n_k + n_v + n_s));
@@ -85,6 +99,9 @@ static void attention(const AttentionArgs *a, int sequence, int head, int64_t fi
             float maximum;
             sum[i] = exp_row(t.Nk, S + i * lds, a->scale, t.bias == NULL ? NULL : t.bias + (i0 + i) * t.Nk, &maximum);
             if (a->lse != NULL) a->lse[(t.q_row + i0 + i) * a->H + head] = maximum + logf(sum[i]);
+            prefetch_share(next.q, a->q_ld, next.Nq, a->E, i0 + i, t.Nq);
+            prefetch_share(next.k, a->k_ld, next.Nk, a->E, i0 + i, t.Nq);
+            prefetch_share(next.v, a->v_ld, next.Nk, a->Ev, i0 + i, t.Nq);
         }
         multiply(rows, a->Ev, t.Nk, S, lds, V, 0.0f, out, t.out_ld);
         for (int64_t i = 0; t.Nk > 0 && i < rows; i++) scale_row(a->Ev, 1.0f / sum[i], out + i * t.out_ld);
@@ -115,7 +132,7 @@ static float dot(int64_t n, const float *x, const float *y) {
 }
 
 static void attention_backward(const AttentionArgs *a, int sequence, int head, float *dbias) {
-    const Head    t = find_head(a, sequence, head);
+    const Head    t = find_head(a, sequence, head), next = find_next_head(a, sequence, head);
     const bool    wanted = a->dq != NULL;
     const int64_t lds = (t.Nk + VEC_WIDTH - 1) / VEC_WIDTH * VEC_WIDTH;
     const int64_t n_kt = panel_floats(a->E, t.Nk), n_vt = panel_floats(a->Ev, t.Nk), n_k = panel_floats(t.Nk, a->E);
@@ -141,6 +158,16 @@ static void attention_backward(const AttentionArgs *a, int sequence, int head, f
             backward_row(t.Nk, S + i * lds, dP + i * lds, a->scale, a->bias == NULL ? NULL : a->bias + in_table,
                          a->lse[(t.q_row + i0 + i) * a->H + head], dot(a->Ev, dout + i * t.out_ld, out + i * t.out_ld),
                          dbias == NULL ? NULL : dbias + in_table);
+            prefetch_share(next.q, a->q_ld, next.Nq, a->E, i0 + i, t.Nq);
+            prefetch_share(next.k, a->k_ld, next.Nk, a->E, i0 + i, t.Nq);
+            prefetch_share(next.v, a->v_ld, next.Nk, a->Ev, i0 + i, t.Nq);
+            prefetch_share(a->dout + next.to_out, t.out_ld, next.Nq, a->Ev, i0 + i, t.Nq);
+            prefetch_share(a->out + next.to_out, t.out_ld, next.Nq, a->Ev, i0 + i, t.Nq);
+            if (wanted) {
+                prefetch_share(a->dq + next.to_q, a->q_ld, next.Nq, a->E, i0 + i, t.Nq);
+                prefetch_share(a->dk + next.to_k, a->k_ld, next.Nk, a->E, i0 + i, t.Nq);
+                prefetch_share(a->dv + next.to_v, a->v_ld, next.Nk, a->Ev, i0 + i, t.Nq);
+            }
         }
         if (!wanted) continue;
         multiply(rows, a->E, t.Nk, dP, lds, K, a->assign ? 0.0f : 1.0f, a->dq + t.to_q + i0 * a->q_ld, a->q_ld);

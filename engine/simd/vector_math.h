@@ -113,6 +113,9 @@ static inline float vec_highest(Vec a) {
 }
 
 #else
+#ifdef __aarch64__
+#include <arm_neon.h>
+#endif
 
 enum { VEC_WIDTH = 4 };
 typedef float   Vec  __attribute__((vector_size(16)));
@@ -133,11 +136,9 @@ static inline Vec  vec_first(Vec v, int64_t n, Vec rest) {
     return rest;
 }
 static inline Vec  vec_pick(Veci mask, Vec yes, Vec no) { return (Vec)((mask & (Veci)yes) | (~mask & (Veci)no)); }
-#if defined(__ARM_FEATURE_FMA) || defined(__FMA__)
-static inline Vec  vec_fma(Vec a, Vec b, Vec c) {
-    return (Vec){__builtin_fmaf(a[0], b[0], c[0]), __builtin_fmaf(a[1], b[1], c[1]),
-                 __builtin_fmaf(a[2], b[2], c[2]), __builtin_fmaf(a[3], b[3], c[3])};
-}
+#ifdef __aarch64__
+/* The one operation that the vector extension cannot spell: the build forbids the compiler to fuse a * b + c. */
+static inline Vec  vec_fma(Vec a, Vec b, Vec c)        { return (Vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
 #else
 static inline Vec  vec_fma(Vec a, Vec b, Vec c)        { return a * b + c; }
 #endif

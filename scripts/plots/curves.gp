@@ -1,11 +1,12 @@
 # Training: loss and accuracy by epoch, a colour a model; full symbols and lines: test split, thin dotted: training batches.
 # $data, one block a run: 1 epoch, 2 training loss, 3 test loss, 4 training top-1 %, 5 test top-1 %; NaN: not measured
-# y_low: where the accuracy axis starts
+# x_step: epochs between tics; y_low: where the accuracy axis starts
 set multiplot layout 1,2 title 'Training (solid: test split; dotted: training batches)' noenhanced
 set datafile missing 'NaN'
 set xlabel 'epoch'
 set tmargin 2
 set xrange [0:*]
+set xtics x_step
 set yrange [0:*]
 set ylabel 'loss, nats'
 plot for [i=1:n_series] $data index (i-1) using 1:2 with lines linecolor rgb colour[i] linewidth 1.2 dashtype 3 notitle, \

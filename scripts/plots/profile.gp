@@ -5,8 +5,8 @@ set title 'Time of one image by part of the model'
 set xlabel 'milliseconds an image'
 set xrange [0:*]
 set yrange [n_bars - 0.55:-0.75]
-unset ytics
 set tics scale 0 nomirror
+unset ytics
 set grid noytics
 set style fill solid 1 border linecolor rgb '#ffffff'
 plot for [i=1:n_series] $data index (i-1) using (($1+$2)/2):3:1:2:($3-0.26):($3+0.26) with boxxyerror \
