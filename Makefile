@@ -38,11 +38,11 @@ PKG_CONFIG   := $(if $(OPENBLAS_DIR),PKG_CONFIG_PATH=$(OPENBLAS_DIR)/pkgconfig:$
 PKG_NEEDED := openblas jansson libjpeg zlib libcrypto libxxhash
 pkg_has     = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
 PAPI       := $(firstword $(foreach p,papi papi-7.0,$(if $(call pkg_has,$(p)),$(p))))
-PKG_USED   := $(PKG_NEEDED) $(if $(call pkg_has,libpng),libpng) $(PAPI) $(if $(call pkg_has,hwloc),hwloc)
+PKG_USED   := $(PKG_NEEDED) $(if $(call pkg_has,libpng),libpng) $(PAPI)
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKG_USED) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKG_USED) 2>/dev/null)
 DEFINES    := -D_GNU_SOURCE -DMORBENCH_VERSION='"$(VERSION)"' \
-              $(if $(call pkg_has,libpng),-DHAVE_PNG) $(if $(PAPI),-DHAVE_PAPI) $(if $(call pkg_has,hwloc),-DHAVE_HWLOC) \
+              $(if $(call pkg_has,libpng),-DHAVE_PNG) $(if $(PAPI),-DHAVE_PAPI) \
               $(if $(filter double,$(REAL)),-DREAL_DOUBLE)
 
 MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
@@ -73,6 +73,13 @@ BENCHES   := $(BENCH_C:%.c=$(BUILD)/%)
 # gradient checks need the same tests in double precision
 DOUBLE_TESTS := tests/test_ops
 
+# as many jobs as CPUs unless told otherwise; commands in full with V=1
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(or $(shell nproc 2>/dev/null),1)
+endif
+Q    := $(if $(V),,@)
+SAY   = $(if $(V),@:,@printf '  %-5s %s\n')
+
 .SECONDARY:
 .DELETE_ON_ERROR:
 .PHONY: all help check tests double-tests warnings deps quickstart benches peers install clean
@@ -94,47 +101,63 @@ help: ## list the targets
 deps: ## install what is missing (Debian, Ubuntu), or say what to install
 	@scripts/deps.sh
 
-# installs missing packages only when something is missing; the second make then sees them
-$(BUILD)/packages: scripts/deps.sh
-	@mkdir -p $(@D)
-	@scripts/deps.sh
+# says what is missing before the compiler does, and how to get it
+$(BUILD)/ready: $(STAMP)
+	@command -v $(firstword $(CC)) >/dev/null || { echo "no C compiler '$(firstword $(CC))'; run: make deps" >&2; exit 1; }
+	@command -v pkg-config >/dev/null || { echo "pkg-config is missing; run: make deps" >&2; exit 1; }
+	@for p in $(PKG_NEEDED); do $(PKG_CONFIG) --exists $$p || { echo "library $$p is missing; run: make deps" >&2; exit 1; }; done
 	@touch $@
 
 $(BUILD)/%_avx2.o: ALL_CFLAGS += -mavx2 -mfma
 $(BUILD)/%_avx512.o: ALL_CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma
 $(BUILD)/harness/machine.o: ALL_CFLAGS += -DMORBENCH_BUILD_FLAGS='"$(strip -std=c11 $(CFLAGS_$(CONFIG)) -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp)"'
+# the commit a result names; a file that changes only when it does
 COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
+ifneq ($(filter-out help deps clean,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(COMMIT),$(shell cat $(BUILD)/commit 2>/dev/null))
+$(shell mkdir -p $(BUILD) && printf '%s\n' '$(COMMIT)' > $(BUILD)/commit)
+endif
+endif
+$(BUILD)/harness/result.o: $(BUILD)/commit
 $(BUILD)/harness/result.o: ALL_CFLAGS += -DMORBENCH_COMMIT='"$(COMMIT)"'
 
 # the plot scripts are built into the program
 $(BUILD)/harness/report_plots.o: $(wildcard scripts/plots/*.gp)
 
-$(BUILD)/%.o: %.c $(STAMP)
+$(BUILD)/%.o: %.c $(STAMP) | $(BUILD)/ready
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	$(SAY) cc $<
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 $(LIB): $(LIB_O)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(SAY) ar $@
+	$(Q)$(AR) rcs $@ $^
 
 $(BINARY): $(BUILD)/harness/main.o $(LIB)
-	$(CC) $(ALL_CFLAGS) $(BUILD)/harness/main.o $(LIB) $(ALL_LIBS) -o $@
+	$(SAY) link $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(BUILD)/harness/main.o $(LIB) $(ALL_LIBS) -o $@
 
-# tests that make memory run out (tests/failing.h) or drain it from the arena and the kernels' scratch
-FAILING_ALLOC         := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc)
-LDFLAGS_test_arena    := $(FAILING_ALLOC)
-LDFLAGS_test_params   := $(FAILING_ALLOC)
-LDFLAGS_test_model    := $(FAILING_ALLOC)
-LDFLAGS_test_tape     := $(FAILING_ALLOC) $(addprefix -Wl$(comma)--wrap=,arena_alloc arena_rewind_keeping arena_poison_rest scratch_floats)
+# tests that stand in for functions of the program: memory that runs out (tests/failing.h), arenas that start small
+WRAP                       = $(addprefix -Wl$(comma)--wrap=,$(1))
+FAILING_ALLOC             := malloc calloc realloc aligned_alloc
+LDFLAGS_test_arena        := $(call WRAP,$(FAILING_ALLOC))
+LDFLAGS_test_model        := $(call WRAP,$(FAILING_ALLOC))
+LDFLAGS_test_params       := $(call WRAP,$(FAILING_ALLOC))
+LDFLAGS_test_tape         := $(call WRAP,arena_create)
+LDFLAGS_test_tape_failures := $(call WRAP,$(FAILING_ALLOC) arena_create arena_alloc arena_rewind_keeping arena_poison_rest scratch_floats)
 
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(LIB)
-	$(CC) $(ALL_CFLAGS) $< $(LIB) -lcmocka $(ALL_LIBS) $(LDFLAGS_test_$*) -o $@
+	$(SAY) link $@
+	$(Q)$(CC) $(ALL_CFLAGS) $< $(LIB) -lcmocka $(ALL_LIBS) $(LDFLAGS_test_$*) -o $@
 
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
-	$(CC) $(ALL_CFLAGS) $< $(BUILD)/tests/fuzz/replay.o $(LIB) $(ALL_LIBS) -o $@
+	$(SAY) link $@
+	$(Q)$(CC) $(ALL_CFLAGS) $< $(BUILD)/tests/fuzz/replay.o $(LIB) $(ALL_LIBS) -o $@
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
-	$(CC) $(ALL_CFLAGS) $< $(LIB) $(ALL_LIBS) -o $@
+	$(SAY) link $@
+	$(Q)$(CC) $(ALL_CFLAGS) $< $(LIB) $(ALL_LIBS) -o $@
 
 tests: $(TESTS) $(REPLAYS) $(BINARY)
 

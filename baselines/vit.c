@@ -69,7 +69,7 @@ static bool prepare(void *self, Error *err) {
     const int side = m->img_size / m->patch_size;
     if (side * side > PATCHES_MAX)
         return FAIL(err, "/model/patch_size", "gives %d patches an image, at most %d are allowed", side * side, PATCHES_MAX);
-    m->mlp_width = (int)lround(m->embed_dim * m->mlp_ratio);
+    m->mlp_width = (int)(m->embed_dim * m->mlp_ratio);                  /* cut, not rounded, as in timm */
     if (m->mlp_width < 1) return FAIL(err, "/model/mlp_ratio", "gives an MLP of width 0 at embed_dim %d", m->embed_dim);
     m->n_patches = side * side;
     m->n_prefix  = m->distilled ? 2 : 1;

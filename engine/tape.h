@@ -81,7 +81,8 @@ Node    *tape_last(const Tape *t);
 
 /* --- scopes: named parts of the forward pass --- */
 void     scope_open (Tape *t, const char *name, int index);              /* index < 0: none; name must outlive the tape */
-Tensor  *scope_close(Tape *t, Tensor *survivor);                         /* survivor may be NULL; use what it returns */
+/* survivor may be NULL; use what it returns. Data that a survivor borrows (tensor_from) must lie outside the scope. */
+Tensor  *scope_close(Tape *t, Tensor *survivor);
 void     scope_close_many(Tape *t, Tensor **survivor[], int n);          /* *survivor[i] are replaced; NULLs are fine */
 
 /* --- named intermediate tensors (forward --trace) --- */

@@ -1,8 +1,9 @@
 /* morbench bench: speed, memory and cost of models, measured in turns.
  *
- * A cell is a model at a batch size (with --train: a training step of it). Rounds hold every cell once, in a random order
- * drawn anew from the seed, so that drift of the machine falls on all alike; every sample is kept. Warm-up rounds come
- * first. Timing, and the pass that is profiled, are separate. */
+ * A cell is a model at a batch size (with --train: a training step of it). Rounds hold one turn of every cell, in a random
+ * order drawn anew from the seed; a turn of a fast cell is several passes, about as long as the slowest cell's one, so that
+ * all end in the same round and drift of the machine falls on all alike. Every sample is kept, with its place in the whole.
+ * Warm-up rounds come first. Timing, and the passes that are profiled, are separate. */
 #include "engine/backends/packed.h"
 #include "engine/clock.h"
 #include "engine/digest.h"
@@ -43,8 +44,10 @@ typedef struct Arm {                     /* one model with what it needs */
 typedef struct Cell {
     Arm    *arm;
     int     batch, turn;
-    double *sample_ns;
+    double *sample_ns, *position;        /* of each pass: its time; how many passes of any cell came before */
     int     n_samples, capacity;
+    int     passes;                      /* in one turn */
+    double  fastest_ns;                  /* of the warm-up */
     double  total_ns;
     int64_t macs;                        /* executed in one pass, forward and backward */
     size_t  peak_bytes;
@@ -67,7 +70,10 @@ typedef struct Bench {
 
 static void bench_free(Bench *b) {
     if (b == NULL) return;
-    for (int i = 0; i < b->n_cells; i++) free(b->cell[i].sample_ns);
+    for (int i = 0; i < b->n_cells; i++) {
+        free(b->cell[i].sample_ns);
+        free(b->cell[i].position);
+    }
     for (int i = 0; i < b->n_arms; i++) {
         free(b->arm[i].images);
         free(b->arm[i].labels);
@@ -173,15 +179,18 @@ static bool run_once(Bench *b, Cell *c, double *elapsed_ns, Error *err) {
     return true;
 }
 
-static bool add_sample(Cell *c, double ns, Error *err) {
+static bool add_sample(Cell *c, double ns, int64_t position, Error *err) {
     if (c->n_samples == c->capacity) {
         const int capacity = c->capacity > 0 ? 2 * c->capacity : 256;
-        double   *grown    = realloc(c->sample_ns, (size_t)capacity * sizeof *grown);
-        if (grown == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for samples");
-        c->sample_ns = grown;
-        c->capacity  = capacity;
+        double   *samples  = realloc(c->sample_ns, (size_t)capacity * sizeof *samples);
+        if (samples != NULL) c->sample_ns = samples;
+        double   *places   = realloc(c->position, (size_t)capacity * sizeof *places);
+        if (places != NULL) c->position = places;
+        if (samples == NULL || places == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for samples");
+        c->capacity = capacity;
     }
-    c->sample_ns[c->n_samples++] = ns;
+    c->sample_ns[c->n_samples]  = ns;
+    c->position[c->n_samples++] = (double)position;
     c->total_ns += ns;
     return true;
 }
@@ -192,12 +201,19 @@ static bool enough(const Bench *b, const Cell *c) {
 
 static bool measure(Bench *b, Error *err) {
     Progress progress;
-    double   ns;
+    double   ns, slowest_ns = 0;
+    int64_t  n_before = 0;
     for (int w = 0; w < b->effort->warmups; w++)
         for (int i = 0; i < b->n_cells; i++) {
-            if (interrupted(err) || !run_once(b, &b->cell[i], &ns, err)) return false;
-            arena_reset_peak(tape_arena(b->tape));
+            Cell *c = &b->cell[i];
+            if (interrupted(err) || !run_once(b, c, &ns, err)) return false;
+            c->fastest_ns = w == 0 ? ns : fmin(c->fastest_ns, ns);
         }
+    for (int i = 0; i < b->n_cells; i++) slowest_ns = fmax(slowest_ns, b->cell[i].fastest_ns);
+    for (int i = 0; i < b->n_cells; i++) {
+        const double fits = slowest_ns / b->cell[i].fastest_ns, most = (double)b->effort->max_samples / b->effort->min_samples;
+        b->cell[i].passes = (int)fmax(1, fmin(fits, most));
+    }
     progress_begin(&progress, "bench", 0, b->n_cells, b->quiet);
     for (int64_t round = 0;; round++) {
         int64_t order[MAX_CELLS];
@@ -207,8 +223,8 @@ static bool measure(Bench *b, Error *err) {
         if (n_done == b->n_cells) break;
         for (int i = 0; i < b->n_cells; i++) {
             Cell *c = &b->cell[order[i]];
-            if (enough(b, c)) continue;
-            if (interrupted(err) || !run_once(b, c, &ns, err) || !add_sample(c, ns, err)) return false;
+            for (int k = 0; k < c->passes && !enough(b, c); k++)
+                if (interrupted(err) || !run_once(b, c, &ns, err) || !add_sample(c, ns, n_before++, err)) return false;
         }
         char text[64];
         snprintf(text, sizeof text, "round %lld, %d cells", (long long)round + 1, b->n_cells);
@@ -268,6 +284,7 @@ static bool cell_result(Bench *b, Cell *c, int argc, char *const *argv, Result *
         if (strcmp(b->effort->name, "smoke") == 0) result_warn(r, WARN_smoke_profile);
         if (a->data->synthetic) result_warn(r, WARN_synthetic_data);
         if (a->warning[0] != '\0') result_warn_detail(r, WARN_resampled_weights, "%s", a->warning);
+        result_set_samples(r, "latency_position_count", c->position, (size_t)c->n_samples);
         ok = result_set_latency(r, &(ResultLatency){.samples_ns = c->sample_ns, .n = (size_t)c->n_samples, .batch_size = c->batch, .train_step = b->train}, err);
     }
     json_decref(experiment);
@@ -349,6 +366,8 @@ static bool set_up(Bench *b, const char *presets, const char *config, const char
     for (; list_item(batches, b->n_batches, item, sizeof item); b->n_batches++) {
         if (b->n_batches == MAX_BATCHES) return FAIL(err, "--batch", "at most %d sizes at once", MAX_BATCHES);
         if (!option_count("batch", item, 1, 65536, &b->batch[b->n_batches], err)) return false;
+        for (int k = 0; k < b->n_batches; k++)
+            if (b->batch[k] == b->batch[b->n_batches]) return FAIL(err, "--batch", "%d is given twice", b->batch[k]);
         if (b->batch[b->n_batches] > largest) largest = b->batch[b->n_batches];
     }
     fields_default(train_fields, &b->settings);
@@ -357,6 +376,9 @@ static bool set_up(Bench *b, const char *presets, const char *config, const char
         || !tape_create(&b->tape, runtime_backend(), err))
         return false;
     for (int i = 0; i < b->n_arms; i++) {
+        for (int k = 0; b->out_dir != NULL && k < i; k++)        /* a cell's directory is called after its preset */
+            if (strcmp(b->arm[k].label, b->arm[i].label) == 0)
+                return FAIL(err, "--preset", "%s is given twice, which --out has one directory for; measure them apart", b->arm[i].label);
         if (!arm_images(b, &b->arm[i], largest, err)) return false;
         for (int k = 0; k < b->n_batches; k++) {
             if (b->n_cells == MAX_CELLS) return FAIL(err, "", "at most %d models times batch sizes at once", MAX_CELLS);

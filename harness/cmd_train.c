@@ -52,6 +52,8 @@ static bool settings_digest(Job *j, Error *err) {
     json_t *copy = json_deep_copy(j->settings), *train = json_object_get(copy, "train");
     json_object_del(train, "checkpoint_s");
     json_object_del(train, "loader_threads");
+    for (const Field *f = train_fields; f->key != NULL; f++)
+        if (field_number(f, &j->train) == f->fallback) json_object_del(train, f->key);
     char *text = copy != NULL ? json_canonical_text(copy) : NULL, digest[SHA256_TEXT_SIZE], all[512];
     bool  ok   = text != NULL ? digest_sha256(text, strlen(text), digest, err) : FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
     if (ok) {

@@ -162,12 +162,22 @@ void dataset_close(Dataset *d) {
     free(d);
 }
 
-bool dataset_read(const Dataset *d, int64_t index, uint8_t *pixels, int *label, Error *err) {
+/* Limited: every (n_images_split/n_images)th, so that a split sorted by class keeps all its classes. */
+static int64_t source_of(const Dataset *d, int64_t index) {
     CHECK(index >= 0 && index < d->n_images, "image %lld of %lld", (long long)index, (long long)d->n_images);
-    /* limited: every (n_images_split/n_images)th, so that a split sorted by class keeps all its classes */
-    const int64_t source = d->n_images == d->n_images_split
-                               ? index
-                               : (int64_t)((__int128)index * d->n_images_split / d->n_images);
+    return d->n_images == d->n_images_split ? index : (int64_t)((__int128)index * d->n_images_split / d->n_images);
+}
+
+bool dataset_view(const Dataset *d, int64_t index, Image *image, int *label, Error *err) {
+    *image = (Image){0};
+    const bool ok = d->kind->view(d, source_of(d, index), image, label, err) &&
+                    (!d->preprocess.apply_exif || image_apply_orientation(image, err));
+    if (!ok) image_free(image);
+    return ok;
+}
+
+bool dataset_read(const Dataset *d, int64_t index, uint8_t *pixels, int *label, Error *err) {
+    const int64_t source = source_of(d, index);
     Image image = {0};
     bool  ok    = d->kind->view(d, source, &image, label, err);
     if (ok && d->preprocess.geometry == GEOMETRY_NATIVE && (image.width != d->width || image.height != d->height)) {

@@ -1,6 +1,6 @@
 /* Labelled images, one split at a time, behind one interface.
  *
- *   dataset_open, dataset_read (any number of threads), dataset_close
+ *   dataset_open, dataset_read and dataset_view (any number of threads), dataset_close
  *
  * A Dataset is plain data that does not change after dataset_open. Pixels are (H,W,C) uint8 after the preprocessing preset;
  * normalised values are (pixel/255 - mean)/sd per channel.
@@ -91,6 +91,10 @@ void dataset_close(Dataset *d);
 
 /* Image `index` in [0, n_images): writes height*width*channels bytes and the label (-1: none). Thread-safe. */
 bool dataset_read(const Dataset *d, int64_t index, uint8_t *pixels, int *label, Error *err);
+
+/* The same image before resizing and cropping: of its own size, upright where the preset asks for it, d->channels channels. The
+ * caller's: image_free. Thread-safe. */
+bool dataset_view(const Dataset *d, int64_t index, Image *image, int *label, Error *err);
 
 /* The digest of the source files as they are on disk now: equal to that of another time when nothing changed between. */
 bool dataset_digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err);

@@ -38,7 +38,7 @@ struct Loader {
     LoaderBatch    batch;                 /* what the caller holds */
 
     /* the epoch; written only while no thread works */
-    int64_t       *order, order_room, n_order, n_batches, epoch;
+    int64_t       *order, order_room, n_order, n_batches, epoch;        /* order: entries */
 
     /* under lock */
     pthread_mutex_t lock;
@@ -90,15 +90,31 @@ static bool fetch(Loader *l, int64_t id, uint8_t *pixels, int *label, Error *err
     return true;
 }
 
+/* Pixels and label of a part of the decoded image. */
+static bool fetch_crop(Loader *l, int64_t id, uint8_t *pixels, int *label, Error *err) {
+    Image   image;
+    CropBox box;
+    if (!dataset_view(l->data, order_image(id), &image, label, err)) return false;
+    l->options.crop(l->options.transform_self, image.height, image.width, id, l->epoch, &box);
+    const bool ok = resize_crop(&image, &box, l->data->height, l->data->width, pixels, err);
+    image_free(&image);
+    return ok;
+}
+
 static bool make_image(Loader *l, int64_t position, uint8_t *pixels, Error *err) {
-    const Dataset *d  = l->data;
-    const int64_t  B  = l->options.batch_size, id = l->order[position], i = position % B;
-    Slot          *s  = &l->slots[position / B % l->n_slots];
+    const LoaderOptions *o = &l->options;
+    const Dataset *d     = l->data;
+    const int      h     = d->height, w = d->width, c = d->channels;
+    const int64_t  B     = o->batch_size, id = l->order[position], i = position % B;
+    Slot          *s     = &l->slots[position / B % l->n_slots];
+    float         *image = s->images + (size_t)i * l->image_bytes;
     int            label;
-    if (!fetch(l, id, pixels, &label, err)) return false;
-    if (l->options.transform != NULL)
-        l->options.transform(l->options.transform_self, pixels, d->height, d->width, d->channels, id, l->epoch);
-    loader_normalise(pixels, d->height, d->width, d->channels, l->table, s->images + (size_t)i * l->image_bytes);
+    if (!(o->crop != NULL ? fetch_crop(l, id, pixels, &label, err) : fetch(l, order_image(id), pixels, &label, err))) return false;
+    if (o->transform != NULL) o->transform(o->transform_self, pixels, h, w, c, id, l->epoch);
+    /* until the image is written its floats are working memory, four times what is asked for */
+    if (o->distort != NULL) o->distort(o->transform_self, pixels, (uint8_t *)image, h, w, c, id, l->epoch);
+    loader_normalise(pixels, h, w, c, l->table, image);
+    if (o->finish != NULL) o->finish(o->transform_self, image, c, h, w, id, l->epoch);
     s->labels[i] = label;
     s->ids[i]    = id;
     return true;
@@ -229,7 +245,7 @@ static void allocate_cache(Loader *l) {
     const int64_t limit = l->options.cache_bytes == 0 ? DEFAULT_CACHE_BYTES : l->options.cache_bytes;
     const int64_t n     = l->data->n_images;
     const bool    plain = l->data->in_memory && l->data->preprocess.geometry == GEOMETRY_NATIVE;
-    if (plain || limit < 0 || n > limit / (int64_t)l->image_bytes) return;
+    if (plain || l->options.crop != NULL || limit < 0 || n > limit / (int64_t)l->image_bytes) return;
     l->cache       = malloc((size_t)n * l->image_bytes);
     l->cache_label = malloc((size_t)n * sizeof *l->cache_label);
     l->cache_state = calloc((size_t)n, sizeof *l->cache_state);
@@ -300,8 +316,8 @@ bool loader_start(Loader *l, const int64_t order[], int64_t n, int64_t epoch, Er
     const int64_t B = l->options.batch_size;
     CHECK(n >= 0, "an epoch of %lld images", (long long)n);
     for (int64_t i = 0; i < n; i++)
-        CHECK(order[i] >= 0 && order[i] < l->data->n_images, "order[%lld] is %lld of %lld images", (long long)i,
-              (long long)order[i], (long long)l->data->n_images);
+        CHECK(order[i] >= 0 && order_image(order[i]) < l->data->n_images, "order[%lld] is %lld of %lld images", (long long)i,
+              (long long)order_image(order[i]), (long long)l->data->n_images);
     quiesce(l);
     l->n_batches = l->next_batch = 0;
     if (n > l->order_room) {

@@ -311,6 +311,22 @@ done:
     return ok;
 }
 
+bool resize_crop(const Image *image, const CropBox *box, int height, int width, uint8_t *pixels, Error *err) {
+    const size_t       C = (size_t)image->channels, row_bytes = (size_t)box->width * C;
+    const ResizeTarget whole = {.height = height, .width = width, .box_height = height, .box_width = width};
+    Image              part;
+    CHECK(box->left >= 0 && box->top >= 0 && box->width >= 1 && box->height >= 1 && box->left <= image->width - box->width &&
+          box->top <= image->height - box->height, "crop: box %dx%d at %d,%d of %dx%d", box->width, box->height, box->left, box->top,
+          image->width, image->height);
+    if (!image_create(&part, box->width, box->height, image->channels, err)) return false;
+    for (int y = 0; y < box->height; y++)
+        memcpy(part.owner + (size_t)y * row_bytes,
+               image->pixels + ((size_t)(box->top + y) * (size_t)image->width + (size_t)box->left) * C, row_bytes);
+    const bool ok = resize_box(&part, &whole, box->filter, pixels, err);
+    image_free(&part);
+    return ok;
+}
+
 /* ---- a photograph to a network's input ---- */
 
 /* round((length - crop)/2), halves to the even neighbour */

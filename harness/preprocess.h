@@ -51,4 +51,12 @@ typedef struct ResizeTarget {
 } ResizeTarget;
 bool resize_box(const Image *image, const ResizeTarget *target, Filter filter, uint8_t *pixels, Error *err);
 
+/* A part of an image, cut out before it is resized: nothing around it bleeds in. */
+typedef struct CropBox {
+    int    top, left, height, width;
+    Filter filter;
+} CropBox;
+/* The box of *image resized to pixels (height,width,C). */
+bool resize_crop(const Image *image, const CropBox *box, int height, int width, uint8_t *pixels, Error *err);
+
 #endif

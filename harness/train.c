@@ -25,13 +25,20 @@ bool train_optimizer(const TrainSettings *s, const Optimizer **out, OptimizerSet
 }
 
 bool train_gradients(Model *m, Tape *tape, const TrainSettings *s, int64_t step, const TrainBatch *batch, StepReport *report, Error *err) {
+    return train_gradients_soft(m, tape, s, step, batch, NULL, report, err);
+}
+
+bool train_gradients_soft(Model *m, Tape *tape, const TrainSettings *s, int64_t step, const TrainBatch *batch, const float *soft,
+                          StepReport *report, Error *err) {
     int channels, height, width, classes;
     m->kind->image_shape(m->self, &channels, &height, &width, &classes);
     tape_begin(tape, true, (TapeStep){.seed = (uint64_t)s->seed, .step = step, .training = true, .dropout = s->dropout, .drop_path = s->drop_path});
     ModelOutput y;
     m->kind->forward(m->self, tape, &(ModelInput){batch_tensor(tape, batch->images, batch->n, channels, height, width), batch->ids}, &y);
     scope_open(tape, "loss", -1);
-    Tensor *loss = op_cross_entropy(tape, y.logits, batch->labels, NULL, s->label_smoothing);
+    Tensor *loss = soft == NULL
+                       ? op_cross_entropy(tape, y.logits, batch->labels, NULL, s->label_smoothing)
+                       : op_cross_entropy(tape, y.logits, NULL, batch_tensor(tape, soft, batch->n, classes, 1, 1), 0);
     if (y.auxiliary_loss != NULL) loss = op_add(tape, loss, y.auxiliary_loss);
     loss = scope_close(tape, loss);
     params_zero_grads(m->params);
@@ -80,11 +87,13 @@ typedef struct Trainer {
     const Optimizer     *optimizer;
     const char          *dir;
     Loader              *loader;
-    int64_t             *order;              /* (n_images) the permutation of the epoch in hand */
+    int64_t             *order;              /* (n_images) the entries of the epoch in hand */
     Augment              augment;
+    float               *soft;               /* (batch_size,classes) targets of a mixed batch */
     Progress             progress;
     TrainRun            *run;
     uint64_t             session_ns, saved_ns, session_elapsed_ns;   /* when this process began and last saved; time of sessions before */
+    int                  n_classes;
     bool                 quiet;
 } Trainer;
 
@@ -126,9 +135,11 @@ static bool one_step(Trainer *t, const LoaderBatch *batch, Error *err) {
     const TrainBatch b  = {batch->images, batch->labels, batch->ids, batch->n_images};
     const double     lr = train_learning_rate(t->s, r->step, r->steps_per_epoch, r->n_steps);
     for (int i = 0; i < b.n; i++)
-        if (b.labels[i] < 0) return FAIL(err, "/data", "image %lld of %s has no label", (long long)b.ids[i], t->train->name);
+        if (b.labels[i] < 0) return FAIL(err, "/data", "image %lld of %s has no label", (long long)order_image(b.ids[i]), t->train->name);
+    const bool mixed = augment_batch(&t->augment, batch->images, b.n, t->train->channels, t->train->height, t->train->width, b.labels,
+                                     t->n_classes, t->s->label_smoothing, r->epoch, r->step_in_epoch, t->soft);
     profile_clear(tape_profile(t->tape));
-    if (!train_gradients(t->model, t->tape, t->s, r->step, &b, &report, err)) return false;
+    if (!train_gradients_soft(t->model, t->tape, t->s, r->step, &b, mixed ? t->soft : NULL, &report, err)) return false;
     if (!isfinite(report.loss) || !isfinite(report.grad_norm))
         return FAIL_STATUS(err, EXIT_CELLS, "/train", "the loss is not finite at step %lld (epoch %lld); checkpoints written before are kept; "
                            "try a smaller lr or clip_grad", (long long)r->step, (long long)r->epoch);
@@ -188,7 +199,7 @@ static bool end_epoch(Trainer *t, Error *err) {
 static bool run_epoch(Trainer *t, Error *err) {
     TrainRun     *r    = t->run;
     const int64_t skip = r->step_in_epoch * t->s->batch_size;
-    rng_permutation(rng_stream((uint64_t)t->s->seed, "shuffle"), r->epoch, t->train->n_images, t->order);
+    augment_epoch_order(&t->augment, r->epoch, t->train->n_images, t->order);
     if (!loader_start(t->loader, t->order + skip, t->train->n_images - skip, r->epoch, err)) return false;
     while (r->step_in_epoch < r->steps_per_epoch && r->step < r->n_steps) {
         const LoaderBatch *batch;
@@ -220,10 +231,10 @@ bool train_lock(const char *dir, int *fd, Error *err) {
 bool train_run(Model *m, Tape *tape, const Dataset *train, const Dataset *test, const TrainSettings *s, const char *dir, bool quiet,
                TrainRun *r, Error *err) {
     Trainer           t  = {.model = m, .tape = tape, .train = train, .test = test, .s = s, .dir = dir, .run = r, .quiet = quiet,
-                            .augment = {(uint64_t)s->seed, s->crop_padding, s->flip}};
+                            .augment = augment_create(&s->augment, (uint64_t)s->seed, train->mean, train->channels)};
     OptimizerSettings settings;
     bool              ok = false, resumed = false;
-    if (!model_fits_data(m, train, true, err) || !model_fits_data(m, test, true, err) || !train_optimizer(s, &t.optimizer, &settings, err)) goto done;
+    if (!augment_check(&s->augment, err) || !model_fits_data(m, train, true, err) || !model_fits_data(m, test, true, err) || !train_optimizer(s, &t.optimizer, &settings, err)) goto done;
     if (train->n_images < s->batch_size) {
         FAIL(err, "/train/batch_size", "must be at most the %lld training images, got %d", (long long)train->n_images, s->batch_size);
         goto done;
@@ -232,15 +243,17 @@ bool train_run(Model *m, Tape *tape, const Dataset *train, const Dataset *test, 
     r->steps_per_epoch = train->n_images / s->batch_size;
     r->n_steps         = s->steps > 0 ? s->steps : s->epochs * r->steps_per_epoch;
     if (!checkpoint_load(m, r, dir, &resumed, err)) goto done;
+    int channels, height, width;
+    m->kind->image_shape(m->self, &channels, &height, &width, &t.n_classes);
     t.order = malloc((size_t)train->n_images * sizeof *t.order);
-    if (t.order == NULL) {
-        FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for the order of %lld images", (long long)train->n_images);
+    t.soft  = malloc((size_t)s->batch_size * (size_t)t.n_classes * sizeof *t.soft);
+    if (t.order == NULL || t.soft == NULL) {
+        FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for the order of %lld images and the targets of %d", (long long)train->n_images, s->batch_size);
         goto done;
     }
-    const bool augmented = s->crop_padding > 0 || s->flip;
-    if (!loader_create(&t.loader, train, &(LoaderOptions){.batch_size = s->batch_size, .n_threads = s->loader_threads, .drop_last = true,
-                                                          .transform = augmented ? augment_image : NULL, .transform_self = &t.augment}, err))
-        goto done;
+    LoaderOptions options = {.batch_size = s->batch_size, .n_threads = s->loader_threads, .drop_last = true};
+    augment_hook(&t.augment, &options);
+    if (!loader_create(&t.loader, train, &options, err)) goto done;
     if (resumed && !quiet) fprintf(stderr, "train: resuming at step %lld of %lld\n", (long long)r->step, (long long)r->n_steps);
     t.session_ns         = t.saved_ns = clock_now_ns();
     t.session_elapsed_ns = r->elapsed_ns;
@@ -253,6 +266,7 @@ done:
     progress_end(&t.progress);                                /* also before an error's line */
     loader_destroy(t.loader);
     free(t.order);
+    free(t.soft);
     return ok;
 }
 

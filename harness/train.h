@@ -20,11 +20,14 @@ typedef struct TrainBatch {
 
 typedef struct StepReport {
     double  loss, grad_norm, lr;         /* grad_norm before clipping */
-    int64_t correct_count;
+    int64_t correct_count;               /* by the labels, also of mixed images */
 } StepReport;
 
 /* Gradients of the mean loss over the batch into the parameters. report->lr is left alone. */
 bool train_gradients(Model *m, Tape *tape, const TrainSettings *s, int64_t step, const TrainBatch *batch, StepReport *report, Error *err);
+/* The same with soft targets (n,classes), rows that sum to 1 with their smoothing in them, in place of labels; NULL: labels. */
+bool train_gradients_soft(Model *m, Tape *tape, const TrainSettings *s, int64_t step, const TrainBatch *batch, const float *soft,
+                          StepReport *report, Error *err);
 /* Clipping and one optimizer step. t counts from 1. */
 void train_update(Model *m, Tape *tape, const TrainSettings *s, const Optimizer *o, int64_t t, double lr, double grad_norm);
 bool train_optimizer(const TrainSettings *s, const Optimizer **out, OptimizerSettings *settings, Error *err);

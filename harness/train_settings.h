@@ -2,7 +2,7 @@
 #ifndef HARNESS_TRAIN_SETTINGS_H
 #define HARNESS_TRAIN_SETTINGS_H
 
-#include "engine/field.h"
+#include "harness/augment.h"
 
 enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT, SCHEDULE_STEP };
 
@@ -13,8 +13,7 @@ typedef struct TrainSettings {
     int       schedule;
     double    weight_decay, beta1, beta2, eps, momentum, clip_grad;
     double    label_smoothing, drop_path, dropout;
-    int       crop_padding;
-    bool      flip;
+    AUGMENT_SETTINGS(augment);
     int       loader_threads, eval_every;
     double    checkpoint_s;
     int       eval_batch_size;

@@ -97,13 +97,20 @@ static bool adapt(const Model *m, const Param *p, const SafeEntry *e, Error *err
 
 enum { N_COMPLAINTS = 5 };
 
-/* One error of all lists, each with its share of the message. */
+static int cut_length(const Complaints *const all[N_COMPLAINTS], int share) {
+    int sum = 0;
+    for (int i = 0; i < N_COMPLAINTS; i++) sum += (int)strnlen(all[i]->text, (size_t)share);
+    return sum;
+}
+
+/* One error of all lists. Too long ones are cut to the same length, as much as the message has room for. */
 static void complain_of_all(const Model *m, const Complaints *const all[N_COMPLAINTS], Error *err) {
     static const char *const title[N_COMPLAINTS] = {"missing", "misshaped", "not of floats", "not finite", "not of this model"};
+    enum { AROUND = 30 };                        /* the longest title with its count and punctuation */
     char text[sizeof err->message] = "";
-    int  n_lists = 0;
-    for (int i = 0; i < N_COMPLAINTS; i++) n_lists += all[i]->n > 0;
-    const int share = 420 / n_lists - 24;        /* 24: the longest title with its count */
+    int  room = (int)sizeof err->message - 40, share = 0;    /* 40: the sentence's beginning */
+    for (int i = 0; i < N_COMPLAINTS; i++) room -= all[i]->n > 0 ? AROUND : 0;
+    while (share < (int)sizeof all[0]->text && cut_length(all, share + 1) <= room) share++;
     for (int i = 0; i < N_COMPLAINTS; i++) {
         const size_t n = strlen(text);
         if (all[i]->n > 0)

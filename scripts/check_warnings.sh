@@ -3,11 +3,13 @@
 #   FLAGS='-Wall ... -I.' scripts/check_warnings.sh FILE...
 set -u
 status=0
-# clang has no omp.h of its own where only gcc's runtime is installed: gcc's folder comes last
-gcc_headers=$(dirname "$(gcc -print-file-name=include/omp.h)")
+# clang has no omp.h of its own where only gcc's runtime is installed: it gets gcc's, and nothing else of gcc's
+headers=$(mktemp -d) || exit 2
+trap 'rm -rf "$headers"' EXIT
+cp "$(gcc -print-file-name=include/omp.h)" "$headers/" || exit 2
 for cc in gcc clang; do
     command -v "$cc" >/dev/null 2>&1 || { echo "$cc is not installed: left out"; continue; }
-    [ "$cc" = clang ] && own=(-idirafter "$gcc_headers") || own=()
+    [ "$cc" = clang ] && own=(-idirafter "$headers") || own=()
     bad=0
     for file in "$@"; do
         case $file in

@@ -27,7 +27,6 @@ gnuplot-nox gnuplot-qt gnuplot-x11'
 # Left out at build, and said to be absent at run time, where the distribution has no such package.
 optional='libpapi-dev
 libpng-dev
-libhwloc-dev
 dataset-fashion-mnist'
 
 peers='python3-numpy

@@ -168,6 +168,11 @@ static void initial_values_have_the_distributions_they_are_named_for(void **stat
         assert_true(m.largest <= cases[i].largest);
         if (k < 2) assert_true(m.largest > 0.999 * cases[i].largest);         /* a uniform one reaches its bound */
         else       assert_true(m.largest > 3.5 * sd);                         /* a normal one is not cut at 2 sd */
+        for (int lag = 1; lag <= 8; lag++) {                                  /* neighbours are independent */
+            double sum = 0;
+            for (int64_t j = 0; j + lag < N; j++) sum += (double)t->data[j] * (double)t->data[j + lag];
+            assert_true(fabs(sum) < 5 * sd * sd * root);
+        }
         params_destroy(p);
     }
 }

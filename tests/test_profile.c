@@ -146,7 +146,7 @@ static void work_of_a_scope_too_many_goes_to_its_parent(void **state) {
 static void kinds_too_many_share_the_last_entry(void **state) {
     (void)state;
     Profile *p = new_profile();
-    char     name[PROFILE_MAX_KINDS + 2][8];
+    char     name[PROFILE_MAX_KINDS + 2][16];
     for (int i = 0; i < PROFILE_MAX_KINDS + 2; i++) {
         snprintf(name[i], sizeof name[i], "op%d", i);
         const ProfileKind *k = profile_kind(p, name[i]);

@@ -45,7 +45,7 @@ static Tensor *sample(Tape *tape, int variant) {
 }
 
 Tensor *op_concat_tokens(Tape *tape, Tensor *prefix, Tensor *patches, int64_t n_images) {
-    CHECK(n_images >= 1 && tensor_width(prefix) == tensor_width(patches) && patches->dim[0] % n_images == 0,
+    CHECK(tape_failed(tape) || (n_images >= 1 && tensor_width(prefix) == tensor_width(patches) && patches->dim[0] % n_images == 0),
           "concat_tokens: prefix is %lld wide, %lld patches are %lld wide, of %lld images", (long long)tensor_width(prefix),
           (long long)patches->dim[0], (long long)tensor_width(patches), (long long)n_images);
     Node         *n  = node_begin(tape, &op_kind_concat_tokens, sizeof(ConcatTokens));

@@ -48,7 +48,7 @@ static Tensor *sample(Tape *tape, int variant) {
 }
 
 Tensor *op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *labels, const Tensor *soft, double smoothing) {
-    CHECK(logits->n_dims == 2 && (labels != NULL) != (soft != NULL), "cross_entropy: either labels or soft targets");
+    CHECK(tape_failed(tape) || (logits->n_dims == 2 && (labels != NULL) != (soft != NULL)), "cross_entropy: either labels or soft targets");
     CHECK(soft == NULL || tape_failed(tape) || tensor_count(soft) == tensor_count(logits), "cross_entropy: %lld targets for %lld logits",
           (long long)(soft != NULL ? tensor_count(soft) : 0), (long long)tensor_count(logits));
     Node         *n  = node_begin(tape, &op_kind_cross_entropy, sizeof(CrossEntropy));

@@ -64,7 +64,7 @@ static Tensor *sample(Tape *tape, int variant) {
 Tensor *op_linear(Tape *tape, Tensor *x, Tensor *w, Tensor *bias, Activation activation, Tensor *residual) {
     CHECK(x->n_dims == 2 && w->n_dims == 2 && x->dim[1] == w->dim[1], "linear: x is (%lld,%lld) but w is (%lld,%lld)",
           (long long)x->dim[0], (long long)x->dim[1], (long long)w->dim[0], (long long)w->dim[1]);
-    CHECK(bias == NULL || tensor_count(bias) == w->dim[0], "linear: w has %lld rows but the bias %lld entries",
+    CHECK(tape_failed(tape) || bias == NULL || tensor_count(bias) == w->dim[0], "linear: w has %lld rows but the bias %lld entries",
           (long long)w->dim[0], (long long)tensor_count(bias));
     Node   *n  = node_begin(tape, &op_kind_linear, sizeof(Linear));
     Linear *op = n->saved;
