@@ -69,7 +69,8 @@ static bool prepare(void *self, Error *err) {
     const int side = m->img_size / m->patch_size;
     if (side * side > PATCHES_MAX)
         return FAIL(err, "/model/patch_size", "gives %d patches an image, at most %d are allowed", side * side, PATCHES_MAX);
-    m->mlp_width = (int)(m->embed_dim * m->mlp_ratio);                  /* cut, not rounded, as in timm */
+    /* timm cuts the fraction off; a ratio that was computed as F/D (15.0/11) may fall short of F by a rounding */
+    m->mlp_width = (int)(m->embed_dim * m->mlp_ratio + 1e-6);
     if (m->mlp_width < 1) return FAIL(err, "/model/mlp_ratio", "gives an MLP of width 0 at embed_dim %d", m->embed_dim);
     m->n_patches = side * side;
     m->n_prefix  = m->distilled ? 2 : 1;

@@ -34,6 +34,7 @@ struct Tape {
     int            n_empty;
     Node           failed_node;
     unsigned char  failed_saved[512];
+    bool         (*stop)(void);
     TraceSink     *trace;
     void          *trace_self;
 };
@@ -76,6 +77,7 @@ void tape_begin(Tape *t, bool recording, TapeStep step) {
     scratch_clear();
 }
 
+void           tape_set_stop(Tape *t, bool (*stop)(void)) { t->stop = stop; }
 bool           tape_failed(const Tape *t)    { return t->failed || scratch_failed(); }
 bool           tape_recording(const Tape *t) { return t->recording; }
 TapeStep       tape_step(const Tape *t)      { return t->step; }
@@ -164,6 +166,7 @@ static void count_op(ProfileWork *scope, ProfileWork *kind, const OpCost *cost, 
 Tensor *node_run(Node *n, Tensor *out) {
     Tape *t = n->tape;
     n->out  = out;
+    if (t->stop != NULL && t->stop()) t->failed = true;
     if (t->failed) return out;
     n->scope = scope_now(t);
     t->counting = &t->profile->scope[n->scope].forward;
@@ -244,6 +247,8 @@ void tape_backward_from(Tape *t, Tensor *out) {
     CHECK(tape_failed(t) || out->grad != NULL, "tape_backward: no gradient arrives");
     for (Node *n = t->last; n != NULL && !tape_failed(t); n = n->previous) {
         if (n->out->grad == NULL || n->out->grad_fresh) continue;
+        if (t->stop != NULL && t->stop()) t->failed = true;
+        if (t->failed) break;
         t->counting = &t->profile->scope[n->scope].backward;
         const int64_t  macs_before = t->counting->macs;
         const uint64_t started_ns  = clock_now_ns();

@@ -65,6 +65,8 @@ void     tape_destroy(Tape *t);
 /* Starts a step; recording: for a backward pass. Invalidates every tensor of the step before. */
 void     tape_begin(Tape *t, bool recording, TapeStep step);
 bool     tape_failed(const Tape *t);
+/* Asked before every op and every backward: true marks the tape as failed, so that a long step ends early. NULL: never. */
+void     tape_set_stop(Tape *t, bool (*stop)(void));
 bool     tape_recording(const Tape *t);
 TapeStep tape_step(const Tape *t);
 Arena   *tape_arena(Tape *t);

@@ -173,7 +173,7 @@ static bool run_once(Bench *b, Cell *c, double *elapsed_ns, Error *err) {
         ModelOutput y;
         tape_begin(b->tape, false, (TapeStep){0});
         a->model->kind->forward(a->model->self, b->tape, &(ModelInput){batch_tensor(b->tape, images, c->batch, channels, height, width), a->ids + first}, &y);
-        if (tape_failed(b->tape)) return FAIL_STATUS(err, EXIT_MACHINE, "", "%s: out of memory at batch size %d", a->label, c->batch);
+        if (tape_failed(b->tape)) return interrupted(err) ? false : FAIL_STATUS(err, EXIT_MACHINE, "", "%s: out of memory at batch size %d", a->label, c->batch);
     }
     *elapsed_ns = (double)(clock_now_ns() - started_ns);
     return true;
@@ -385,6 +385,7 @@ static bool set_up(Bench *b, const char *presets, const char *config, const char
             b->cell[b->n_cells++] = (Cell){.arm = &b->arm[i], .batch = b->batch[k]};
         }
     }
+    tape_set_stop(b->tape, interrupt_raised);
     int n_pinned;
     return runtime_pin(true, &n_pinned, err);
 }

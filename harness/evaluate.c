@@ -92,6 +92,7 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
         goto done;
 
     progress_begin(&progress, "eval", 0, d->n_images, options->quiet);
+    tape_set_stop(tape, interrupt_raised);
     profile_clear(tape_profile(tape));
     tape_begin(tape, false, (TapeStep){0});              /* hands back what the step before held, so that it is no part of the peak */
     arena_reset_peak(tape_arena(tape));
@@ -106,7 +107,7 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
         ModelOutput y;
         m->kind->forward(m->self, tape, &(ModelInput){batch_tensor(tape, batch->images, B, channels, height, width), batch->ids}, &y);
         if (tape_failed(tape)) {
-            FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory at batch size %d", B);
+            if (!interrupted(err)) FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory at batch size %d", B);
             goto done;
         }
         for (int b = 0; b < B; b++) {

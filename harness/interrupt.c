@@ -17,6 +17,8 @@ void interrupt_catch(void) {
     sigaction(SIGTERM, &action, NULL);
 }
 
+bool interrupt_raised(void) { return caught != 0; }
+
 bool interrupted(Error *err) {
     if (caught == 0) return false;
     FAIL_STATUS(err, 128 + caught, "", "interrupted by %s", caught == SIGINT ? "SIGINT" : "SIGTERM");

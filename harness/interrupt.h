@@ -6,6 +6,7 @@
 #include "engine/error.h"
 
 void interrupt_catch(void);          /* from now on signals only raise a flag */
+bool interrupt_raised(void);         /* whether one came: for tape_set_stop */
 bool interrupted(Error *err);        /* true, with *err of status 130 or 143, once one came */
 
 #endif

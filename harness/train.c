@@ -44,7 +44,7 @@ bool train_gradients_soft(Model *m, Tape *tape, const TrainSettings *s, int64_t 
     params_zero_grads(m->params);
     tape_backward(tape, loss);
     if (tape_failed(tape))
-        return FAIL_STATUS(err, EXIT_MACHINE, "/train/batch_size", "out of memory in a training step of %d images; try a smaller batch", batch->n);
+        return interrupted(err) ? false : FAIL_STATUS(err, EXIT_MACHINE, "/train/batch_size", "out of memory in a training step of %d images; try a smaller batch", batch->n);
     params_settle_grads(m->params);
     report->loss          = loss->data[0];
     report->grad_norm     = params_grad_norm(m->params, tape_backend(tape));
@@ -205,11 +205,12 @@ static bool run_epoch(Trainer *t, Error *err) {
         const LoaderBatch *batch;
         if (!loader_next(t->loader, &batch, err)) return false;
         CHECK(batch != NULL, "the loader ended before the epoch");
-        if (!one_step(t, batch, err)) return false;
-        if (interrupted(err)) {
+        const bool done = one_step(t, batch, err);
+        if (done ? interrupted(err) : err->exit_status >= EXIT_INTERRUPTED) {      /* a step given up has changed nothing */
             save_interrupted(t, err);
             return false;
         }
+        if (!done) return false;
         if (t->s->checkpoint_s > 0 && (double)(clock_now_ns() - t->saved_ns) > t->s->checkpoint_s * 1e9 && !save(t, err)) return false;
     }
     return end_epoch(t, err);
@@ -255,6 +256,7 @@ bool train_run(Model *m, Tape *tape, const Dataset *train, const Dataset *test, 
     augment_hook(&t.augment, &options);
     if (!loader_create(&t.loader, train, &options, err)) goto done;
     if (resumed && !quiet) fprintf(stderr, "train: resuming at step %lld of %lld\n", (long long)r->step, (long long)r->n_steps);
+    tape_set_stop(tape, interrupt_raised);
     t.session_ns         = t.saved_ns = clock_now_ns();
     t.session_elapsed_ns = r->elapsed_ns;
     progress_begin(&t.progress, "train", r->step, r->n_steps, quiet);

@@ -6,6 +6,8 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 export BUILD=${BUILD:-build/release}
 export BINARY=${BINARY:-$BUILD/morbench}
+# threads that sleep while they wait: spinning ones slow each other down many times when the machine is shared
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 logs=$BUILD/test-logs
 mkdir -p "$logs"
 passed=0 skipped=0 failed=0

@@ -180,13 +180,19 @@ static void settings_that_cannot_be_are_refused_by_name(void **state) {
     }
 }
 
-static void a_fraction_of_the_mlps_width_is_cut_off(void **state) {
+static void a_fraction_of_the_mlps_width_is_cut_off_and_a_quotient_is_exact(void **state) {
     (void)state;
-    Error  err = {0};
-    Model *m   = built("img_size=8 patch_size=4 depth=1 embed_dim=10 num_heads=2 mlp_ratio=2.79", &err);
-    assert_non_null(m);
-    assert_int_equal(params_find(m->params, "blocks.0.mlp.fc1.bias")->tensor->dim[0], 27);
-    model_destroy(m);
+    static const struct { int width; double ratio; int hidden; } cases[] = {
+        {10, 2.79, 27}, {10, 2.75, 27}, {11, 15.0 / 11, 15}, {13, 30.0 / 13, 30}, {19, 53.0 / 19, 53}, {192, 4, 768}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char  settings[120];
+        Error err = {0};
+        snprintf(settings, sizeof settings, "img_size=8 patch_size=4 depth=1 num_heads=1 embed_dim=%d mlp_ratio=%.17g", cases[i].width, cases[i].ratio);
+        Model *m = built(settings, &err);
+        assert_non_null(m);
+        assert_int_equal(params_find(m->params, "blocks.0.mlp.fc1.bias")->tensor->dim[0], cases[i].hidden);
+        model_destroy(m);
+    }
 }
 
 static void heads_left_out_follow_from_the_width(void **state) {
@@ -486,7 +492,7 @@ int main(void) {
         cmocka_unit_test(tensors_are_timms_in_number_and_name),
         cmocka_unit_test(matrices_decay_and_nothing_else),
         cmocka_unit_test(settings_that_cannot_be_are_refused_by_name),
-        cmocka_unit_test(a_fraction_of_the_mlps_width_is_cut_off),
+        cmocka_unit_test(a_fraction_of_the_mlps_width_is_cut_off_and_a_quotient_is_exact),
         cmocka_unit_test(heads_left_out_follow_from_the_width),
         cmocka_unit_test(an_image_has_the_same_logits_alone_and_in_any_batch),
         cmocka_unit_test(patches_in_another_order_with_their_positions_give_the_same_logits),

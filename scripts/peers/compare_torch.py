@@ -68,7 +68,10 @@ def ours_samples_ns(document, mode):
     cells = document if isinstance(document, list) else [document]
     if len(cells) != 1:
         raise Failed("morbench answered %d cells, expected 1" % len(cells))
-    key = "step_ns" if mode == "train" else "latency_ns"
+    key = "latency_ns"
+    measured = (cells[0].get("metrics") or {}).get("latency_of")
+    if measured is not None and measured != ("train_step" if mode == "train" else "forward"):
+        raise Failed("morbench timed %r, not %s" % (measured, mode))
     samples = (cells[0].get("samples") or {}).get(key)
     if isinstance(samples, dict):
         samples = samples.get("values")
@@ -223,10 +226,10 @@ def self_test():
     assert bootstrap_median([1.0, 2.0]) == (1.5, None, None)
     assert verdict(1.01, 1.2) == "morbench is faster" and verdict(0.8, 0.99) == "morbench is slower"
     assert verdict(0.9, 1.1) == "no difference shown"
-    for document, mode in (({"samples": {"latency_ns": [1, 2]}}, "infer"), ([{"samples": {"step_ns": [1, 2]}}], "train"),
+    for document, mode in (({"samples": {"latency_ns": [1, 2]}}, "infer"), ([{"samples": {"latency_ns": [1, 2]}, "metrics": {"latency_of": "train_step"}}], "train"),
                            ({"cells": [{"samples": {"latency_ns": [1, 2]}}]}, "infer")):
         assert ours_samples_ns(document, mode) == [1, 2]
-    for document in ({}, [], {"samples": {"latency_ns": []}}, {"samples": {"latency_ns": [0]}}, {"samples": {"step_ns": [1]}}):
+    for document in ({}, [], {"samples": {"latency_ns": []}}, {"samples": {"latency_ns": [0]}}, {"samples": {"latency_ns": [1]}, "metrics": {"latency_of": "train_step"}}):
         try:
             ours_samples_ns(document, "infer")
         except Failed:
