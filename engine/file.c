@@ -285,3 +285,9 @@ bool file_make_dirs(const char *path, Error *err) {
     free(upto);
     return ok;
 }
+
+bool file_make_output_dir(const char *path, Error *err) {
+    if (!file_make_dirs(path, err)) return false;
+    if (access(path, W_OK | X_OK) == 0) return true;
+    return FAIL_PATH(err, file_exit_status(errno), path, "cannot write in it: %s", strerror(errno));
+}

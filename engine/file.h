@@ -48,6 +48,8 @@ bool file_write_durable(const char *path, const void *bytes, size_t n, Error *er
 
 /* The directory and all above it that are missing. One that is there already is fine. */
 bool file_make_dirs(const char *path, Error *err);
+/* The same, and files can be made in it as far as can be told: asked before long work whose results go there. */
+bool file_make_output_dir(const char *path, Error *err);
 
 /* The exit status that a failed system call asks for. */
 int file_exit_status(int error_number);

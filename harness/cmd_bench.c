@@ -7,6 +7,7 @@
 #include "engine/backends/packed.h"
 #include "engine/clock.h"
 #include "engine/digest.h"
+#include "engine/file.h"
 #include "harness/commands.h"
 #include "harness/interrupt.h"
 #include "harness/loader.h"
@@ -352,7 +353,7 @@ static bool report(Bench *b, bool json, bool profile, int argc, char *const *arg
         if (!printed) return false;
     }
     if (json) printf("]\n");
-    else printf("* executed multiply-accumulates of matrix products and convolutions, 2 operations each, over the median time\n");
+    else printf("* executed multiply-accumulates of matrix products and convolutions, 2 operations each, over the median time; peak: of a pass's tensors, without weights\n");
     if (!json && b->out_dir != NULL) printf("written: %s/*/run.json\n", b->out_dir);
     return true;
 }
@@ -370,6 +371,7 @@ static bool set_up(Bench *b, const char *presets, const char *config, const char
             if (b->batch[k] == b->batch[b->n_batches]) return FAIL(err, "--batch", "%d is given twice", b->batch[k]);
         if (b->batch[b->n_batches] > largest) largest = b->batch[b->n_batches];
     }
+    if (b->out_dir != NULL && !file_make_output_dir(b->out_dir, err)) return false;
     fields_default(train_fields, &b->settings);
     OptimizerSettings unused;
     if (!train_optimizer(&b->settings, &b->optimizer, &unused, err) || !runtime_begin(err) || !add_arms(b, presets, config, weights, err)

@@ -1,4 +1,5 @@
 /* morbench eval: accuracy of weights on a data set, once through every image. */
+#include "engine/file.h"
 #include "engine/json.h"
 #include "harness/commands.h"
 #include "harness/evaluate.h"
@@ -45,7 +46,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
     ModelChoice choice = {.seed = 1};
     DataChoice  data   = {0};
     const char *out_dir = NULL, *batch_text = NULL, *limit_text = NULL;
-    bool        json = false, quiet = false;
+    bool        json = false, quiet = false, done;
     const Option options[] = {
         {.name = "preset", .value = "NAME", .help = "model by name (`morbench list models`)", .text = &choice.preset},
         {.name = "config", .value = "MODEL.json", .help = "model by its settings", .text = &choice.config},
@@ -80,6 +81,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
         || !runtime_begin(err) || !session_model(&m, &choice, sha256, warning, err) || !session_data(&d, &data, m, err)
         || !tape_create(&tape, runtime_backend(), err) || !experiment_json(m, d, batch, &experiment, err)
         || !session_result(&r, "eval", experiment, false, argc, argv, err) || !result_set_model(r, m, sha256, err) || !result_set_data(r, d, err)
+        || (out_dir != NULL && (!file_make_output_dir(out_dir, err) || !result_is_done(r, out_dir, &done, err)))    /* told before the work, not after */
         || !evaluate(m, tape, d, &(EvaluateOptions){batch, 1, quiet}, e, err))
         goto done;
     if (warning[0] != '\0') result_warn_detail(r, WARN_resampled_weights, "%s", warning);

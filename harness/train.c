@@ -128,9 +128,9 @@ static void save_interrupted(Trainer *t, Error *err) {
              (long long)t->run->n_steps);
 }
 
-static bool one_step(Trainer *t, const LoaderBatch *batch, Error *err) {
+/* started_ns: before the batch was asked for, since waiting for images is part of what training takes. */
+static bool one_step(Trainer *t, const LoaderBatch *batch, uint64_t started_ns, Error *err) {
     TrainRun        *r  = t->run;
-    const uint64_t   started_ns = clock_now_ns();
     StepReport       report;
     const TrainBatch b  = {batch->images, batch->labels, batch->ids, batch->n_images};
     const double     lr = train_learning_rate(t->s, r->step, r->steps_per_epoch, r->n_steps);
@@ -202,10 +202,11 @@ static bool run_epoch(Trainer *t, Error *err) {
     augment_epoch_order(&t->augment, r->epoch, t->train->n_images, t->order);
     if (!loader_start(t->loader, t->order + skip, t->train->n_images - skip, r->epoch, err)) return false;
     while (r->step_in_epoch < r->steps_per_epoch && r->step < r->n_steps) {
+        const uint64_t     started_ns = clock_now_ns();
         const LoaderBatch *batch;
         if (!loader_next(t->loader, &batch, err)) return false;
         CHECK(batch != NULL, "the loader ended before the epoch");
-        const bool done = one_step(t, batch, err);
+        const bool done = one_step(t, batch, started_ns, err);
         if (done ? interrupted(err) : err->exit_status >= EXIT_INTERRUPTED) {      /* a step given up has changed nothing */
             save_interrupted(t, err);
             return false;
@@ -217,7 +218,7 @@ static bool run_epoch(Trainer *t, Error *err) {
 }
 
 bool train_lock(const char *dir, int *fd, Error *err) {
-    if (!file_make_dirs(dir, err)) return false;
+    if (!file_make_output_dir(dir, err)) return false;
     *fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*fd < 0) FAIL_STATUS(err, file_exit_status(errno), "", "cannot open: %s", strerror(errno));
     else if (flock(*fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return true;      /* a file system without locks: on trust */

@@ -1,6 +1,7 @@
 #include "models/vit_parts.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 static void norm_params(Params *p, Tensor **w, Tensor **b, int D, int depth, const char *prefix, const char *name) {
@@ -53,7 +54,8 @@ const TokenRows *vit_rows(Tape *tape, int B, int n_prefix, int n_patches, const 
     const int  N      = n_prefix + n_patches;
     TokenRows *rows   = tape_alloc(tape, sizeof *rows);
     int32_t   *offset = tape_alloc(tape, (size_t)(B + 1) * sizeof *offset);
-    int32_t   *patch  = tape_alloc(tape, (size_t)B * (size_t)N * sizeof *patch);
+    const bool fits   = (int64_t)B * N <= INT32_MAX;      /* offsets are 32 bits; more rows are as out of memory */
+    int32_t   *patch  = tape_alloc(tape, fits ? (size_t)B * (size_t)N * sizeof *patch : SIZE_MAX);
     if (rows == NULL || offset == NULL || patch == NULL) return NULL;
     for (int b = 0; b <= B; b++) offset[b] = b * N;
     for (int b = 0; b < B; b++)

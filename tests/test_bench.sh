@@ -201,6 +201,8 @@ refused "a batch of no images" 1 "--batch: must be a whole number in \[1, 65536\
 refused "a batch that is no number" 1 "--batch: must be a whole number" b --preset $model --batch 1,x
 refused "a batch twice" 1 "--batch: 4 is given twice" b --preset $model --batch 4,1,4
 refused "a model twice with --out" 1 "--preset: $model is given twice" b --preset $model,$model --out "$dir/twice"
+refused "an --out that cannot be made" 1 "judge.py: .*(Not a directory|not a directory)" b --preset $model --out "$dir/judge.py/x"
+if [ -s "$dir/out" ]; then say wrong "which is said after measuring: $(head -n 1 "$dir/out")"; else say ok "which is said before anything is measured"; fi
 refused "an unknown profile" 1 "--profile: must be smoke, standard or paper; got \"fast\"" "$morbench" bench --preset $model --profile fast
 refused "a seed that is no number" 1 "--seed: must be a whole number" b --preset $model --seed x
 refused "more weights than models" 1 "--weights: must name one file for each" b --preset $model --weights a,b

@@ -360,6 +360,13 @@ static void directories_are_made_as_deep_as_asked(void **state) {
     assert_int_equal(stat(deep, &info), 0);
     assert_true(S_ISDIR(info.st_mode));
     assert_true(file_make_dirs("/", &err));
+    assert_true(file_make_output_dir(deep, &err));
+    if (geteuid() != 0) {                    /* root may write anywhere */
+        assert_int_equal(chmod(deep, 0500), 0);
+        assert_false(file_make_output_dir(deep, &err));
+        assert_non_null(strstr(err.message, "cannot write in it"));
+        assert_int_equal(chmod(deep, 0700), 0);
+    }
     assert_true(file_write_durable(path, "x", 1, &err));
     snprintf(deep, sizeof deep, "%s/below", path);
     assert_false(file_make_dirs(deep, &err));

@@ -270,6 +270,19 @@ holds "a small data set of the right form is fine" train idx data.name=fashion_m
 truncate -s -1 "$dir/idx/train-images-idx3-ubyte"
 refused "a truncated data set is refused" 5 "train-images-idx3-ubyte" train idx2 data.name=fashion_mnist data.root="$dir/idx" train.epochs=1
 refused "an output directory that is a file is refused" 1 "c.json" "$morbench" train "$dir/c.json" --quiet --out "$dir/c.json"
+# images of 150,000 values for a model of next to none, made by the training thread itself: most of the time goes into them
+slow_images() {
+    [ -n "$python" ] || return 0
+    train slow data.name=synthetic:224x224x3:10:128 model.img_size=224 model.patch_size=56 model.in_chans=3 model.embed_dim=8 model.depth=1 model.num_heads=1 \
+        train.epochs=1 train.loader_threads=0 || return 1
+    "$python" - "$dir/slow/run.json" <<'END'
+import json, sys
+run = json.load(open(sys.argv[1]))
+part = run["metrics"]["train_elapsed_ns"] / run["curves"][0]["elapsed_ns"]
+if not 0.8 < part <= 1: sys.exit(f"of the epoch's time {part:.2f} is training time")       # without them it is a third
+END
+}
+holds "waiting for images is training time" slow_images
 holds "what is refused leaves no run behind" bash -c '[ -z "$(ls -A "$0")" ]' "$dir/bad"
 
 echo "1..$n"

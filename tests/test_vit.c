@@ -486,6 +486,16 @@ static void the_rate_rises_evenly_from_nothing_to_the_whole_over_the_blocks(void
     }
 }
 
+static void more_rows_than_an_offset_can_count_are_as_out_of_memory(void **state) {
+    (void)state;
+    Tape *tape = NULL;
+    Error err  = {0};
+    assert_true(tape_create(&tape, backend_default(), &err));
+    assert_null(vit_rows(tape, 65536, 1, 32768, NULL));      /* 2^31 + 2^16 rows; the offsets overflowed */
+    assert_true(tape_failed(tape));
+    tape_destroy(tape);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(presets_have_the_published_sizes_to_the_unit),
@@ -500,6 +510,7 @@ int main(void) {
         cmocka_unit_test(a_plain_model_has_one_head),
         cmocka_unit_test(every_weight_has_a_gradient_but_the_bias_of_the_keys),
         cmocka_unit_test(recording_and_tracing_change_nothing),
+        cmocka_unit_test(more_rows_than_an_offset_can_count_are_as_out_of_memory),
         cmocka_unit_test(dropping_is_for_training_alone_and_spares_the_first_block),
         cmocka_unit_test(what_is_dropped_belongs_to_the_image_and_the_step),
         cmocka_unit_test(the_rate_rises_evenly_from_nothing_to_the_whole_over_the_blocks),
