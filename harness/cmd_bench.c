@@ -255,14 +255,38 @@ static bool experiment_json(const Bench *b, const Cell *c, json_t **out, Error *
     return json_sink_finish(&root, out, err);
 }
 
+static bool cell_begin(const Bench *b, const Cell *c, int argc, char *const *argv, Result **out, Error *err) {
+    json_t    *experiment = NULL;
+    const Arm *a          = c->arm;
+    const bool ok = experiment_json(b, c, &experiment, err) && session_result(out, "bench", experiment, true, argc, argv, err)
+                 && result_set_model(*out, a->model, a->weights_sha256[0] != '\0' ? a->weights_sha256 : NULL, err) && result_set_data(*out, a->data, err);
+    json_decref(experiment);
+    return ok;
+}
+
+static void cell_dir(const Bench *b, const Cell *c, char dir[4400]) {
+    snprintf(dir, 4400, "%s/%s_b%d_t%d%s", b->out_dir, c->arm->label, c->batch, runtime_threads(), b->train ? "_train" : "");
+}
+
+/* A directory that holds another run is refused before the measuring, not after it. */
+static bool check_out(const Bench *b, int argc, char *const *argv, Error *err) {
+    bool ok = true, done;
+    for (int i = 0; ok && b->out_dir != NULL && i < b->n_cells; i++) {
+        Result *r = NULL;
+        char    dir[4400];
+        cell_dir(b, &b->cell[i], dir);
+        ok = cell_begin(b, &b->cell[i], argc, argv, &r, err) && result_is_done(r, dir, &done, err);
+        result_destroy(r);
+    }
+    return ok;
+}
+
 /* Runs the profiled passes of a cell and makes its result. */
 static bool cell_result(Bench *b, Cell *c, int argc, char *const *argv, Result **out, Error *err) {
     Result *r = NULL;
-    json_t *experiment = NULL;
     Arm    *a = c->arm;
     double  ns;
-    bool    ok = experiment_json(b, c, &experiment, err) && session_result(&r, "bench", experiment, true, argc, argv, err)
-              && result_set_model(r, a->model, a->weights_sha256[0] != '\0' ? a->weights_sha256 : NULL, err) && result_set_data(r, a->data, err);
+    bool    ok = cell_begin(b, c, argc, argv, &r, err);
     profile_clear(tape_profile(b->tape));
     tape_begin(b->tape, false, (TapeStep){0});           /* hands back what the last pass held, perhaps another cell's */
     arena_reset_peak(tape_arena(b->tape));
@@ -284,11 +308,11 @@ static bool cell_result(Bench *b, Cell *c, int argc, char *const *argv, Result *
         }
         if (strcmp(b->effort->name, "smoke") == 0) result_warn(r, WARN_smoke_profile);
         if (a->data->synthetic) result_warn(r, WARN_synthetic_data);
-        if (a->warning[0] != '\0') result_warn_detail(r, WARN_resampled_weights, "%s", a->warning);
+        session_warn_loading(r, a->warning);
         result_set_samples(r, "latency_position_count", c->position, (size_t)c->n_samples);
-        ok = result_set_latency(r, &(ResultLatency){.samples_ns = c->sample_ns, .n = (size_t)c->n_samples, .batch_size = c->batch, .train_step = b->train}, err);
+        ok = result_set_latency(r, &(ResultLatency){.samples_ns = c->sample_ns, .n = (size_t)c->n_samples, .batch_size = c->batch, .train_step = b->train,
+                                                   .clock_overhead_ns = clock_overhead_ns(clock_real())}, err);
     }
-    json_decref(experiment);
     if (ok) *out = r;
     else    result_destroy(r);
     return ok;
@@ -339,7 +363,7 @@ static bool report(Bench *b, bool json, bool profile, int argc, char *const *arg
         Result *r = NULL;
         if (!cell_result(b, c, argc, argv, &r, err)) return false;
         char dir[4400];
-        snprintf(dir, sizeof dir, "%s/%s_b%d_t%d%s", b->out_dir != NULL ? b->out_dir : "", c->arm->label, c->batch, runtime_threads(), b->train ? "_train" : "");
+        if (b->out_dir != NULL) cell_dir(b, c, dir);
         const bool written = b->out_dir == NULL || result_write(r, dir, err);
         bool printed = written;
         if (written && json) {
@@ -424,7 +448,7 @@ int cmd_bench(int argc, char **argv, Error *err) {
     else if (seed_text != NULL && !option_count("seed", seed_text, 0, 2147483647, &seed, err)) status = EXIT_BAD_INPUT;
     else {
         b->seed = (uint64_t)seed;
-        if (set_up(b, presets, config, weights, batches, effort, err) && measure(b, err) && report(b, json, profile, argc, argv, err)) status = EXIT_OK;
+        if (set_up(b, presets, config, weights, batches, effort, err) && check_out(b, argc, argv, err) && measure(b, err) && report(b, json, profile, argc, argv, err)) status = EXIT_OK;
     }
     bench_free(b);
     return status;

@@ -84,7 +84,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
         || (out_dir != NULL && (!file_make_output_dir(out_dir, err) || !result_is_done(r, out_dir, &done, err)))    /* told before the work, not after */
         || !evaluate(m, tape, d, &(EvaluateOptions){batch, 1, quiet}, e, err))
         goto done;
-    if (warning[0] != '\0') result_warn_detail(r, WARN_resampled_weights, "%s", warning);
+    session_warn_loading(r, warning);
     if (data.limit > 0) result_warn(r, WARN_data_limited);
     result_set_accuracy(r, &(ResultAccuracy){e->images_count, e->top1_count, d->n_classes > 5 ? e->top5_count : -1, e->loss});
     result_set_depth(r, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);

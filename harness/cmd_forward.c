@@ -10,6 +10,7 @@
 #include "harness/options.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,10 @@ static bool run_chunk(Forward *f, int64_t first, int64_t n, Error *err) {
         *err = f->trace_error;
         return false;
     }
+    for (int64_t i = 0; i < n * f->classes; i++)
+        if (!isfinite((double)y.logits->data[i]))
+            return FAIL_STATUS(err, EXIT_CELLS, "input", "the logits of image %" PRId64 " are not finite: its values are too large for these weights",
+                               first + i / f->classes);
     copy_reals(f->logits + first * f->classes, y.logits->data, n * f->classes);
     if (y.depth == NULL) return true;
     f->n_tokens = y.n_tokens;

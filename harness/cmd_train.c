@@ -119,7 +119,7 @@ static bool write_result(Job *j, const char *dir, Error *err) {
     result_set_depth(out, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);
     const double macs = (double)e->macs_executed / (double)e->images_count;
     result_set_macs_executed(out, macs, macs, macs);
-    if (j->starting_warning[0] != '\0') result_warn_detail(out, WARN_resampled_weights, "%s", j->starting_warning);
+    if (strstr(j->starting_warning, "resampled from") != NULL) result_warn_detail(out, WARN_resampled_weights, "%s", j->starting_warning);   /* a new head is trained here */
     if (r->resumed_count > 0) result_warn_detail(out, WARN_resumed, "%d times", r->resumed_count);
     if (j->data.limit > 0 || j->data.test_limit > 0) result_warn(out, WARN_data_limited);
     double trained_ns = 0;

@@ -5,6 +5,7 @@
 #include "engine/clock.h"
 #include "engine/digest.h"
 #include "engine/file.h"
+#include "harness/blas_check.h"
 #include "harness/stats.h"
 
 #include <errno.h>
@@ -184,6 +185,14 @@ void result_set_status(Result *r, const char *status, const Error *err) {
 
 /* -- blocks -- */
 
+static bool optimised_build(void) {
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    return true;
+#else
+    return false;
+#endif
+}
+
 bool result_set_machine(Result *r, const Machine *m, Error *err) {
     json_t *env = NULL;
     char    id[MACHINE_ENV_ID_SIZE];
@@ -193,6 +202,9 @@ bool result_set_machine(Result *r, const Machine *m, Error *err) {
     JsonSink *made = &r->block[BLOCK_provenance];
     put_text_or(made, "compiler", m->compiler.reason == NULL ? m->compiler.value : NULL, "not_supported");
     put_text_or(made, "build_flags", m->build_flags.reason == NULL ? m->build_flags.value : NULL, "not_supported");
+    char blas[256];
+    if (blas_check(m, blas, sizeof blas) == BLAS_FORCED_NARROW) result_warn_detail(r, WARN_slow_blas_core, "%s", blas);
+    if (strcmp(r->kind, "bench") == 0 && !optimised_build()) result_warn(r, WARN_unoptimised_build);
     return true;
 }
 
@@ -280,6 +292,9 @@ void result_set_macs_executed(Result *r, double mean, double min, double max) {
     json_put_number(&counts, "macs_executed", mean);
     json_put_number(&counts, "macs_executed_min", min);
     json_put_number(&counts, "macs_executed_max", max);
+    const double counted = json_number_value(json_object_get(at, "macs"));
+    if (min == max && mean != counted)                      /* a model whose cost depends on the image has no one number */
+        result_warn_detail(r, WARN_counts_disagree, "%.0f executed, %.0f counted", mean, counted);
 }
 
 /* digest: of the split's content, also handed back. */
@@ -351,7 +366,12 @@ bool result_set_latency(Result *r, const ResultLatency *l, Error *err) {
     StatsInterval centre;
     if (!stats_summarise(&stats, l->samples_ns, l->n, err)) return false;
     if (l->n == 0) return FAIL(err, "", "no sample was taken");
-    if (!stats_process_interval(&centre, l->samples_ns, l->process, l->n, err)) return false;
+    double trend_z = 0;
+    if (l->process != NULL ? !stats_process_interval(&centre, l->samples_ns, l->process, l->n, err)
+                           : !stats_block_interval(&centre, &trend_z, l->samples_ns, l->n, err))
+        return false;
+    if (fabs(trend_z) > 2.58) result_warn_detail(r, WARN_trend, "%s by rank, %.1f standard deviations", trend_z > 0 ? "slower and slower" : "faster and faster", fabs(trend_z));
+    if (stats.median < 1000 * l->clock_overhead_ns) result_warn_detail(r, WARN_clock_coarse, "median %.0f ns, a reading %.0f ns", stats.median, l->clock_overhead_ns);
     if (l->n < 10) result_warn_detail(r, WARN_few_samples, "%zu", l->n);
     if (centre.n_units < STATS_INTERVAL_UNITS) result_warn_detail(r, WARN_no_interval, "%zu", centre.n_units);
     json_put_count(s, "batch_size_count", l->batch_size);
@@ -367,7 +387,7 @@ bool result_set_latency(Result *r, const ResultLatency *l, Error *err) {
     put_number_or(s, "latency_low_ns", centre.low, "not_supported");
     put_number_or(s, "latency_high_ns", centre.high, "not_supported");
     json_put_text(s, "latency_interval_method", STATS_INTERVAL_METHOD);
-    json_put_text(s, "latency_interval_level", l->process != NULL && centre.n_units < l->n ? "process" : "iteration");
+    json_put_text(s, "latency_interval_level", centre.n_units == l->n ? "iteration" : l->process != NULL ? "process" : "block");
     json_put_text(s, "latency_of", l->train_step ? "train_step" : "forward");
     json_put_text(s, "latency_includes", l->train_step ? "from normalised images in memory to updated weights"
                                                        : "model only: from normalised images in memory to logits");

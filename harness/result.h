@@ -81,6 +81,7 @@ typedef struct ResultLatency {
     int           batch_size;
     bool          end_to_end;     /* false: model only, from normalised images in memory to logits; true: from stored
                                      pixels, normalising included. The keys then begin with end_to_end_ */
+    double        clock_overhead_ns; /* of one reading; 0: not known */
     bool          train_step;     /* of a whole training step instead: forward, loss, backward, update */
 } ResultLatency;
 

@@ -26,6 +26,12 @@ bool session_model(Model **out, const ModelChoice *c, char sha256[65], char warn
     return true;
 }
 
+void session_warn_loading(Result *r, const char *warning) {
+    if (warning[0] == '\0') return;
+    if (strstr(warning, "resampled from") != NULL) result_warn_detail(r, WARN_resampled_weights, "%s", warning);
+    if (strstr(warning, "left at its initial values") != NULL) result_warn_detail(r, WARN_new_head, "%s", warning);
+}
+
 bool session_data(Dataset **out, const DataChoice *c, const Model *m, Error *err) {
     int channels, height, width, classes;
     m->kind->image_shape(m->self, &channels, &height, &width, &classes);

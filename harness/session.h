@@ -16,6 +16,9 @@ typedef struct ModelChoice {
 /* Built and filled. sha256 is "" for random weights; what loading resampled or left out goes to stderr and into warning. */
 bool session_model(Model **out, const ModelChoice *choice, char sha256[65], char warning[512], Error *err);
 
+/* What session_model or model_load told about the weights, as warnings of the result. */
+void session_warn_loading(Result *r, const char *warning);
+
 typedef struct DataChoice {
     const char *name_or_dir, *split, *preprocess;   /* split NULL: test; preprocess NULL: deit for folders, else none */
     int         limit;

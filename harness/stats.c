@@ -173,6 +173,41 @@ done:
     return ok;
 }
 
+/* Mann (1945), Kendall: pairs that rise less pairs that fall, over its standard deviation without ties. */
+static double trend_of(const double *unit, size_t n) {
+    double rises = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = i + 1; k < n; k++) rises += (unit[k] > unit[i]) - (unit[k] < unit[i]);
+    const double m = (double)n;
+    return n < 3 ? 0 : rises / sqrt(m * (m - 1) * (2 * m + 5) / 18);
+}
+
+bool stats_block_interval(StatsInterval *out, double *trend_z, const double *samples, size_t n, Error *err) {
+    size_t blocks = n / STATS_BLOCK_SAMPLES < STATS_BLOCKS ? n / STATS_BLOCK_SAMPLES : STATS_BLOCKS;
+    if (blocks < STATS_INTERVAL_UNITS) blocks = n;
+    bool    ok    = false;
+    double *unit  = NULL;
+    int    *label = calloc(n > 0 ? n : 1, sizeof *label);
+    if (label == NULL) {
+        FAIL_STATUS(err, EXIT_MACHINE, "", "cannot allocate %zu labels", n);
+        goto done;
+    }
+    for (size_t i = 0; i < n; i++) label[i] = (int)(i * blocks / n);
+    if (!stats_process_interval(out, samples, label, n, err) || !allocate(&unit, n, err) || !units_of(unit, &blocks, samples, label, n, err)) goto done;
+    *trend_z = trend_of(unit, blocks);
+    memcpy(unit, samples, n * sizeof *unit);
+    sort(unit, n);
+    out->median = median_of(unit, n);
+    out->low    = fmin(out->low, out->median);
+    out->high   = fmax(out->high, out->median);
+    if (out->n_units < STATS_INTERVAL_UNITS) out->low = out->high = NAN;
+    ok = true;
+done:
+    free(unit);
+    free(label);
+    return ok;
+}
+
 bool stats_paired_ratio(StatsRatio *out, const double *first, const double *second, const int *process, size_t n, Error *err) {
     CHECK(n >= 1, "a ratio of no samples");
     bool    ok = false;

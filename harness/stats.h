@@ -5,6 +5,7 @@
  * (Hettmansperger & Sheather 1986). It needs no shape of distribution, no random numbers, and at least six independent
  * units. The units are
  *   the samples       of one process (independent only as far as the process is steady)
+ *   block medians     of consecutive samples of one process: wider when the machine's speed wanders
  *   process medians   of several processes: what a process does to all its samples at once (addresses, page placement)
  *                     then widens the interval as it should; the interval is for the centre of the distribution of
  *                     process medians
@@ -50,6 +51,13 @@ typedef struct StatsInterval {
 /* Interval of the centre of process medians. process (n) tells by any numbers which process each sample came from; NULL:
  * all from one. n >= 1. */
 bool stats_process_interval(StatsInterval *out, const double *samples, const int *process, size_t n, Error *err);
+
+/* The same for samples taken one after another in one process. They are no independent units: the machine's speed wanders
+ * for longer than one of them takes. The units are therefore the medians of consecutive blocks, at most 20, of at least 3
+ * samples each; below 18 samples, the samples. The median is that of all samples, and the interval holds it. *trend_z: Mann-Kendall statistic of the units, in standard deviations (beyond
+ * 2.58 a run without trend gets once in a hundred). */
+enum { STATS_BLOCKS = 20, STATS_BLOCK_SAMPLES = 3 };
+bool stats_block_interval(StatsInterval *out, double *trend_z, const double *samples, size_t n, Error *err);
 
 typedef struct StatsRatio {
     size_t n_units;                   /* pairs of one process, or processes */

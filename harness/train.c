@@ -176,6 +176,7 @@ static bool end_epoch(Trainer *t, Error *err) {
             if (err->exit_status >= EXIT_INTERRUPTED) save_interrupted(t, err);
             return false;
         }
+        arena_reset_peak(tape_arena(t->tape));            /* a test's memory is not a step's */
         p.tested          = true;
         p.test_loss       = e.loss;
         p.test_top1_ratio = (double)e.top1_count / (double)e.images_count;

@@ -373,6 +373,62 @@ static void coverage_check_notices_that_processes_were_ignored(void **state) {
     assert_true(coverage(NOISE_NORMAL, 10, true, 1) < 0.93);
 }
 
+/* Samples of one process whose speed wanders: each 0.9 of the last deviation plus noise. */
+static void wander_about_100(double *x, int n) {
+    double at = normal() / sqrt(1 - 0.9 * 0.9);
+    for (int i = 0; i < n; i++) x[i] = 100 + (at = 0.9 * at + normal());
+}
+
+static void blocks_cover_the_truth_where_samples_as_units_do_not(void **state) {
+    (void)state;
+    enum { N = 600, RUNS = 1000 };
+    static double x[N];
+    int blocks_hit = 0, samples_hit = 0, trends = 0;
+    random_state   = 11;
+    for (int run = 0; run < RUNS; run++) {
+        Error         err = {0};
+        StatsInterval blocks, samples;
+        double        z;
+        wander_about_100(x, N);
+        assert_true(stats_block_interval(&blocks, &z, x, N, &err));
+        assert_true(stats_process_interval(&samples, x, NULL, N, &err));
+        assert_int_equal(blocks.n_units, STATS_BLOCKS);
+        blocks_hit  += blocks.low <= 100 && 100 <= blocks.high;
+        samples_hit += samples.low <= 100 && 100 <= samples.high;
+        trends += fabs(z) > 2.58;
+    }
+    printf("           of %d: blocks cover %d, samples as units %d; trends seen %d\n", RUNS, blocks_hit, samples_hit, trends);
+    /* blocks of 30 samples still share about a tenth of their wandering: near 95 %, not at it */
+    assert_true(blocks_hit > 0.88 * RUNS && samples_hit < 0.6 * RUNS);
+    assert_true(trends < 0.05 * RUNS);
+}
+
+static void a_run_that_slows_down_steadily_shows_a_trend(void **state) {
+    (void)state;
+    double        x[60], z;
+    Error         err = {0};
+    StatsInterval interval;
+    random_state = 5;
+    for (int i = 0; i < 60; i++) x[i] = 100 + 0.2 * i + normal();
+    assert_true(stats_block_interval(&interval, &z, x, 60, &err));
+    assert_true(z > 2.58);
+    for (int i = 0; i < 60; i++) x[i] = 100 + normal();
+    assert_true(stats_block_interval(&interval, &z, x, 60, &err));
+    assert_true(fabs(z) < 2.58);
+}
+
+static void few_samples_are_their_own_units(void **state) {
+    (void)state;
+    const double  x[] = {5, 3, 4, 1, 2, 9, 7};
+    double        z;
+    Error         err = {0};
+    StatsInterval blocks, samples;
+    assert_true(stats_block_interval(&blocks, &z, x, 7, &err));
+    assert_true(stats_process_interval(&samples, x, NULL, 7, &err));
+    assert_int_equal(blocks.n_units, 7);
+    assert_true(blocks.median == samples.median && blocks.low == samples.low && blocks.high == samples.high);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(summary_agrees_with_scipy),
@@ -395,6 +451,9 @@ int main(void) {
         cmocka_unit_test(interval_covers_the_truth_95_times_in_100_whatever_the_noise),
         cmocka_unit_test(coverage_check_notices_an_interval_that_is_too_narrow),
         cmocka_unit_test(coverage_check_notices_that_processes_were_ignored),
+        cmocka_unit_test(blocks_cover_the_truth_where_samples_as_units_do_not),
+        cmocka_unit_test(a_run_that_slows_down_steadily_shows_a_trend),
+        cmocka_unit_test(few_samples_are_their_own_units),
     };
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }

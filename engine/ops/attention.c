@@ -29,10 +29,18 @@ static void forward(Node *n) {
     tape_attention(n->tape, &a, false);
 }
 
-/* The three views tile one matrix, so that every element of its gradient is written exactly once. */
+/* The three views tile one matrix, as thirds (timm) or head by head (TinyViT), so that every element of its gradient is written exactly once. */
 static bool views_cover(const AttentionInput *in) {
-    return in->q.rows == in->k.rows && in->q.rows == in->v.rows && in->query_rows == in->key_rows
-        && in->q.rows->dim[1] == (int64_t)in->n_heads * (2 * in->qk_width + in->v_width);
+    if (in->q.rows != in->k.rows || in->q.rows != in->v.rows || in->query_rows != in->key_rows) return false;
+    const int E = in->qk_width, H = in->n_heads, thirds[] = {0, H * E, 2 * H * E}, each[] = {0, E, 2 * E};
+    const int all = H * (2 * E + in->v_width), one = 2 * E + in->v_width;
+    const HeadView *view[] = {&in->q, &in->k, &in->v};
+    bool as_thirds = in->q.rows->dim[1] == all, as_heads = as_thirds;
+    for (int i = 0; i < 3; i++) {
+        as_thirds = as_thirds && view[i]->column == thirds[i] && (H == 1 || view[i]->head_stride == (i < 2 ? E : in->v_width));
+        as_heads  = as_heads && view[i]->column == each[i] && (H == 1 || view[i]->head_stride == one);
+    }
+    return as_thirds || as_heads;
 }
 
 static void backward(Node *n) {
