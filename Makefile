@@ -143,6 +143,7 @@ WRAP                       = $(addprefix -Wl$(comma)--wrap=,$(1))
 FAILING_ALLOC             := malloc calloc realloc aligned_alloc
 LDFLAGS_test_arena        := $(call WRAP,$(FAILING_ALLOC))
 LDFLAGS_test_model        := $(call WRAP,$(FAILING_ALLOC))
+LDFLAGS_test_mixup        := $(call WRAP,optimizer_step interrupted)
 LDFLAGS_test_params       := $(call WRAP,$(FAILING_ALLOC))
 LDFLAGS_test_tape         := $(call WRAP,arena_create)
 LDFLAGS_test_tape_failures := $(call WRAP,$(FAILING_ALLOC) arena_create arena_alloc arena_rewind_keeping arena_poison_rest scratch_floats)
