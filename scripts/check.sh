@@ -23,6 +23,11 @@ one() {
     seconds=$((SECONDS - seconds))
     tests=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
     skips=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) test(s).*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
+    if grep -q '^Ran [0-9]* test' "$log"; then         # Python's unittest, which counts the skipped ones too
+        skips=$(sed -n 's/.*skipped=\([0-9]*\).*/\1/p' "$log" | tail -n 1)
+        skips=${skips:-0}
+        tests=$(($(sed -n 's/^Ran \([0-9]*\) test.*/\1/p' "$log" | tail -n 1) - skips))
+    fi
     if [ "$status" -eq 77 ]; then
         skipped=$((skipped + 1))
         printf 'skipped  %-44s %s\n' "$name" "$(tail -n 1 "$log")"
@@ -32,13 +37,15 @@ one() {
         printf 'FAILED   %-44s exit %d, log %s\n' "$name" "$status" "$log"
         grep -aE '^\[  (ERROR|FAILED)|^\[   LINE|ERROR: |runtime error|^(not ok|FAIL)|Error|assert' "$log" | head -n 12 | sed 's/^/           /'
     else
-        [ "$tests" -gt 0 ] || tests=1
+        [ "$tests" -gt 0 ] || [ "$skips" -gt 0 ] || tests=1
         passed=$((passed + tests))
         skipped=$((skipped + skips))
         printf 'ok       %-44s %4d tests %s %3d s\n' "$name" "$tests" "$([ "$skips" -gt 0 ] && echo "($skips skipped)")" "$seconds"
     fi
 }
 
+# the system's Python has the system's packages
+python=${PYTHON:-$([ -x /usr/bin/python3 ] && echo /usr/bin/python3 || command -v python3)}
 double=no
 one "scripts/check_includes.sh" scripts/check_includes.sh
 one "scripts/check_includes.sh --self-test" scripts/check_includes.sh --self-test
@@ -47,7 +54,7 @@ for t in "$@"; do
     no:--)    double=yes ;;
     yes:*)    one "$t (REAL=double)" "$DOUBLE_BUILD/$t" ;;
     no:*.sh)  one "$t" bash "$t" "$BINARY" ;;
-    no:*.py)  one "$t" /usr/bin/env python3 "$t" ;;
+    no:*.py)  one "$t" "$python" "$t" ;;
     *)        one "${t#"$BUILD"/}" "$t" ;;
     esac
 done

@@ -25,15 +25,16 @@ librandom123-dev
 gnuplot-nox gnuplot-qt gnuplot-x11'
 
 # Left out at build, and said to be absent at run time, where the distribution has no such package.
+# The last two only serve tests, which skip without them.
 optional='libpapi-dev
 libpng-dev
-dataset-fashion-mnist'
-
-peers='python3-numpy
-python3-torch
-python3-pil
-python3-scipy
+dataset-fashion-mnist
+python3-numpy
 python3-jsonschema'
+
+peers='python3-torch
+python3-pil
+python3-scipy'
 
 say() { printf 'deps: %s\n' "$*"; }
 
