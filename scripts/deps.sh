@@ -26,7 +26,8 @@ gnuplot-nox gnuplot-qt gnuplot-x11'
 
 # Left out at build, and said to be absent at run time, where the distribution has no such package.
 # The last two only serve tests, which skip without them.
-optional='libpapi-dev
+optional='curl wget
+libpapi-dev
 libpng-dev
 dataset-fashion-mnist
 python3-numpy

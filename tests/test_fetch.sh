@@ -3,6 +3,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 python=$(command -v python3) || { echo "skipped: no python3"; exit 77; }
+command -v curl >/dev/null || command -v wget >/dev/null || { echo "skipped: neither curl nor wget"; exit 77; }
 work=$(mktemp -d) || exit 1
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
