@@ -1,3 +1,4 @@
+/* Memory in stack order: chunks that double, blocks on 64 bytes, poisoned when freed (arena.h has the rules). */
 #include "engine/arena.h"
 
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* Monotonic nanoseconds, UTC texts, and what one reading costs (clock.h). */
 #include "engine/clock.h"
 
 #include "engine/error.h"

@@ -1,3 +1,4 @@
+/* Errors as plain data, printable whatever a file put into them (error.h). */
 #include "engine/error.h"
 
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* Settings tables at work: defaults, ranges, nearest known key, texts of presets and overrides (field.h). */
 #include "engine/field.h"
 
 #include <math.h>

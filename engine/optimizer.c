@@ -1,3 +1,4 @@
+/* Finds optimizers and takes one step over every unique tensor; the formulas are in optimizers/ (optimizer.h). */
 #include "engine/optimizer.h"
 
 #include <stdio.h>

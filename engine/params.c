@@ -1,3 +1,4 @@
+/* The registry of weights: declaring, initialising, gradients and optimizer state (params.h). */
 #include "engine/params.h"
 
 #include "engine/backends/packed.h"

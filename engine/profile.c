@@ -1,3 +1,4 @@
+/* Calls, MACs, bytes and time by scope and op kind: a tree in the order first seen (profile.h). */
 #include "engine/profile.h"
 
 #include <stdio.h>

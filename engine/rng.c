@@ -1,3 +1,4 @@
+/* Draws by address from Philox 4x64-10 (Salmon et al. 2011); Box-Muller, Lemire, Fisher-Yates on top (rng.h). */
 #include "engine/rng.h"
 
 #include "engine/error.h"

@@ -1,3 +1,4 @@
+/* Recording and back-propagation, scopes that hand memory back, executed MACs (tape.h has the contract). */
 #include "engine/tape.h"
 
 #include "engine/clock.h"

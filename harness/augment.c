@@ -1,3 +1,4 @@
+/* Geometric augmentation and its settings, every draw addressed by epoch, image and repeat (augment.h). */
 #include "harness/augment.h"
 
 #include "engine/rng.h"

@@ -1,3 +1,4 @@
+/* The operations of RandAugment on uint8 pixels (H,W,C), equal to those of Pillow byte for byte (augment_ops.h). */
 #include "harness/augment_ops.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* How wide the kernels of a matrix library are, by its core names, against what the CPU has (blas_check.h). */
 #include "harness/blas_check.h"
 
 #include <stdio.h>

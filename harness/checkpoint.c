@@ -1,3 +1,4 @@
+/* State of a training run to and from one file, under a digest; the two newest are kept (checkpoint.h). */
 #include "harness/checkpoint.h"
 
 #include "engine/digest.h"

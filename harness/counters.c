@@ -1,3 +1,4 @@
+/* Tries each counter once and keeps why it cannot be had (counters.h). */
 #include "harness/counters.h"
 
 #include "harness/sysfile.h"

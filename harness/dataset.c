@@ -1,3 +1,4 @@
+/* Finds, opens and reads data sets of every kind; what a kind does itself is in datasets/ (dataset.h). */
 #include "harness/dataset.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* What a machine can measure and what would spoil it, as findings with advice (doctor.h). */
 #include "harness/doctor.h"
 
 #include "harness/blas_check.h"

@@ -1,3 +1,4 @@
+/* Top-1, top-5, cross entropy, executed MACs and depths over a whole data set (evaluate.h). */
 #include "harness/evaluate.h"
 
 #include "engine/clock.h"

@@ -1,3 +1,4 @@
+/* Inflates a gzip file up to a bound and a ratio, whatever it claims (gunzip.h). */
 #include "harness/gunzip.h"
 
 #include <limits.h>

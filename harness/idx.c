@@ -1,3 +1,4 @@
+/* The IDX format: magic, big-endian dimensions, bytes (idx.h). */
 #include "harness/idx.h"
 
 #include <string.h>

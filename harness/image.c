@@ -1,3 +1,4 @@
+/* Decoded images and the choice of decoder by content (image.h). */
 #include "harness/image.h"
 
 #include <stdlib.h>

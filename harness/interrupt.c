@@ -1,3 +1,4 @@
+/* Signals as a flag (interrupt.h). */
 #include "harness/interrupt.h"
 
 #include <signal.h>

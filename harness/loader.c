@@ -1,3 +1,4 @@
+/* Batches made ahead by threads of their own, in the order asked for (loader.h). */
 #include "harness/loader.h"
 
 #include <pthread.h>

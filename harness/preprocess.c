@@ -1,3 +1,4 @@
+/* Pillow's resize with 22-bit coefficients, crops, and the published presets (preprocess.h). */
 #include "harness/preprocess.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* One line that rewrites itself on a terminal, plain lines elsewhere (progress.h). */
 #include "harness/progress.h"
 
 #include "engine/clock.h"

@@ -1,3 +1,4 @@
+/* Model, data, machine and result of one command (session.h). */
 #include "harness/session.h"
 
 #include "baselines/registry.h"

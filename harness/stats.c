@@ -1,3 +1,4 @@
+/* Medians, spreads and intervals by order statistics (Hettmansperger & Sheather 1986) and their units (stats.h). */
 #include "harness/stats.h"
 
 #include <math.h>

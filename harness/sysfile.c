@@ -1,3 +1,4 @@
+/* Small files of /proc and /sys below a root (sysfile.h). */
 #include "harness/sysfile.h"
 
 #include <ctype.h>

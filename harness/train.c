@@ -1,3 +1,4 @@
+/* The training loop: steps, epochs, tests, checkpoints, resume (train.h says what it promises). */
 #include "harness/train.h"
 
 #include "engine/clock.h"

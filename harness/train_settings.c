@@ -1,3 +1,4 @@
+/* Every key of the block "train" with range and fallback, and the learning-rate schedule (train_settings.h). */
 #include "harness/train_settings.h"
 
 #include <math.h>

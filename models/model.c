@@ -1,3 +1,4 @@
+/* Building, loading and saving of any model; every complaint about a weight file in one error (model.h). */
 #include "models/model.h"
 
 #include "engine/safetensors.h"

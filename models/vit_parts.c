@@ -1,3 +1,5 @@
+/* Pre-norm block (Dosovitskiy et al. 2021, eqs. 2-3), packed token rows (M,D), position embeddings and their resampling
+ * by bicubic weights (Keys 1981, a = -0.5) as timm does (vit_parts.h). */
 #include "models/vit_parts.h"
 
 #include <math.h>

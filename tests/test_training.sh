@@ -11,28 +11,9 @@ trap '[ -z "$job" ] || kill -9 "$job" 2>/dev/null; rm -rf "$dir"' EXIT
 export MORBENCH_DEBUG=0 NO_COLOR=1 OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}      # threads that spin are slow on a busy machine
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE MORBENCH_BLAS_CORE
 python=$(command -v python3) || python=
-n=0 failed=0
+# shellcheck source=tests/claims.sh
+. tests/claims.sh
 
-say() { # verdict claim
-    n=$((n + 1))
-    if [ "$1" = ok ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=$((failed + 1)); fi
-}
-holds() { # claim, command...
-    local claim=$1
-    shift
-    if "$@" >"$dir/said" 2>&1; then say ok "$claim"; else say wrong "$claim: $(tail -n 1 "$dir/said")"; fi
-}
-# claim, status, pattern that one line on stderr holds, command...
-refused() {
-    local claim=$1 status=$2 pattern=$3 got
-    shift 3
-    "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    got=$?
-    if [ "$got" -ne "$status" ]; then say wrong "$claim: exit status $got, not $status: $(head -n 1 "$dir/err")"
-    elif ! grep -qE -e "$pattern" "$dir/err"; then say wrong "$claim: stderr is '$(head -n 1 "$dir/err")'"
-    elif [ "$(wc -l <"$dir/err")" -ne 1 ]; then say wrong "$claim: $(wc -l <"$dir/err") lines on stderr"
-    else say ok "$claim"; fi
-}
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 
 cat >"$dir/c.json" <<'END'

@@ -1,3 +1,4 @@
+/* The binary format of CIFAR-10 and CIFAR-100: label bytes, then 3072 bytes of channel planes (cifar.h). */
 #include "harness/datasets/cifar.h"
 
 #include "engine/file.h"

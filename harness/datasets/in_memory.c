@@ -1,3 +1,4 @@
+/* Data sets whose pixels and labels lie in memory (in_memory.h). */
 #include "harness/datasets/in_memory.h"
 
 #include <stdlib.h>
