@@ -142,13 +142,17 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
     scope_open(t, "head", -1);
     z = op_layer_norm(t, z, m->norm_w, m->norm_b, VIT_NORM_EPS);                                        /* eq. 4 */
     tape_trace(t, z, "norm");
+    if (in->want_tokens) {
+        out->tokens = z;
+        out->rows   = rows;
+    }
     out->logits = head(t, z, rows, 0, m->head_w, m->head_b);
     if (m->distilled) {
         out->logits_class = out->logits;
         out->logits_dist  = head(t, z, rows, 1, m->head_dist_w, m->head_dist_b);
         out->logits       = op_scale(t, op_add(t, out->logits_class, out->logits_dist), 0.5);
     }
-    scope_close_many(t, (Tensor **[]){&out->logits, &out->logits_class, &out->logits_dist}, 3);
+    scope_close_many(t, (Tensor **[]){&out->logits, &out->logits_class, &out->logits_dist, &out->tokens}, 4);
 }
 
 static void image_shape(const void *self, int *channels, int *height, int *width, int *classes) {

@@ -54,7 +54,7 @@ struct Node {
 /* Identity of the step: where random draws of dropout, drop path and routers are addressed. */
 typedef struct TapeStep {
     uint64_t seed;
-    int64_t  step;
+    int64_t  step, n_steps;      /* n_steps: of the whole run, for schedules; 0: unknown */
     bool     training;           /* dropout, drop path, batch statistics */
     double   dropout, drop_path; /* rates; drop path grows linearly with depth to this one */
 } TapeStep;

@@ -173,7 +173,7 @@ static bool run_once(Bench *b, Cell *c, double *elapsed_ns, Error *err) {
     } else {
         ModelOutput y;
         tape_begin(b->tape, false, (TapeStep){0});
-        a->model->kind->forward(a->model->self, b->tape, &(ModelInput){batch_tensor(b->tape, images, c->batch, channels, height, width), a->ids + first}, &y);
+        a->model->kind->forward(a->model->self, b->tape, &(ModelInput){.images = batch_tensor(b->tape, images, c->batch, channels, height, width), .image_id = a->ids + first}, &y);
         if (tape_failed(b->tape)) return interrupted(err) ? false : FAIL_STATUS(err, EXIT_MACHINE, "", "%s: out of memory at batch size %d", a->label, c->batch);
     }
     *elapsed_ns = (double)(clock_now_ns() - started_ns);

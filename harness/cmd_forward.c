@@ -129,7 +129,7 @@ static bool run_chunk(Forward *f, int64_t first, int64_t n, Error *err) {
     ModelOutput   y;
     tape_begin(f->tape, false, (TapeStep){0});
     Tensor *x = batch_tensor(f->tape, f->images + first * values, n, f->channels, f->height, f->width);
-    f->model->kind->forward(f->model->self, f->tape, &(ModelInput){x, f->image_id + first}, &y);
+    f->model->kind->forward(f->model->self, f->tape, &(ModelInput){.images = x, .image_id = f->image_id + first}, &y);
     if (tape_failed(f->tape)) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory to run %" PRId64 " images at once", n);
     if (!f->trace_ok) {
         *err = f->trace_error;

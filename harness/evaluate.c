@@ -106,7 +106,7 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
         const int B = batch->n_images;
         tape_begin(tape, false, (TapeStep){0});
         ModelOutput y;
-        m->kind->forward(m->self, tape, &(ModelInput){batch_tensor(tape, batch->images, B, channels, height, width), batch->ids}, &y);
+        m->kind->forward(m->self, tape, &(ModelInput){.images = batch_tensor(tape, batch->images, B, channels, height, width), .image_id = batch->ids}, &y);
         if (tape_failed(tape)) {
             if (!interrupted(err)) FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory at batch size %d", B);
             goto done;

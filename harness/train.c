@@ -29,17 +29,24 @@ bool train_gradients(Model *m, Tape *tape, const TrainSettings *s, int64_t step,
     return train_gradients_soft(m, tape, s, step, batch, NULL, report, err);
 }
 
+/* soft (B,C), rows that sum to 1 with their smoothing in them, or NULL: labels, smoothed here. */
+static Tensor *task_loss(Tape *tape, Tensor *logits, const TrainBatch *batch, const Tensor *soft, const TrainSettings *s) {
+    return soft == NULL ? op_cross_entropy(tape, logits, batch->labels, NULL, s->label_smoothing)
+                        : op_cross_entropy(tape, logits, NULL, soft, 0);
+}
+
 bool train_gradients_soft(Model *m, Tape *tape, const TrainSettings *s, int64_t step, const TrainBatch *batch, const float *soft,
                           StepReport *report, Error *err) {
     int channels, height, width, classes;
     m->kind->image_shape(m->self, &channels, &height, &width, &classes);
     tape_begin(tape, true, (TapeStep){.seed = (uint64_t)s->seed, .step = step, .training = true, .dropout = s->dropout, .drop_path = s->drop_path});
     ModelOutput y;
-    m->kind->forward(m->self, tape, &(ModelInput){batch_tensor(tape, batch->images, batch->n, channels, height, width), batch->ids}, &y);
+    m->kind->forward(m->self, tape, &(ModelInput){.images = batch_tensor(tape, batch->images, batch->n, channels, height, width), .image_id = batch->ids}, &y);
     scope_open(tape, "loss", -1);
-    Tensor *loss = soft == NULL
-                       ? op_cross_entropy(tape, y.logits, batch->labels, NULL, s->label_smoothing)
-                       : op_cross_entropy(tape, y.logits, NULL, batch_tensor(tape, soft, batch->n, classes, 1, 1), 0);
+    const Tensor *soft_targets = soft != NULL ? batch_tensor(tape, soft, batch->n, classes, 1, 1) : NULL;
+    Tensor       *loss         = task_loss(tape, y.logits, batch, soft_targets, s);
+    for (int i = 0; i < y.n_logits_deep; i++)
+        loss = op_add(tape, loss, op_scale(tape, task_loss(tape, y.logits_deep[i], batch, soft_targets, s), y.deep_weight / y.n_logits_deep));
     if (y.auxiliary_loss != NULL) loss = op_add(tape, loss, y.auxiliary_loss);
     loss = scope_close(tape, loss);
     params_zero_grads(m->params);
@@ -59,6 +66,7 @@ void train_update(Model *m, Tape *tape, const TrainSettings *s, const Optimizer 
     const OptimizerSettings settings = {.weight_decay = s->weight_decay, .beta1 = s->beta1, .beta2 = s->beta2, .eps = s->eps, .momentum = s->momentum};
     const double            clip     = s->clip_grad > 0 && grad_norm > s->clip_grad ? s->clip_grad / grad_norm : 1;
     optimizer_step(o, m->params, tape_backend(tape), &(OptimizerStep){.settings = &settings, .t = t, .lr = lr, .grad_scale = clip});
+    if (m->kind->after_step != NULL) m->kind->after_step(m->self);
 }
 
 static bool point_add(TrainRun *r, const TrainPoint *p, Error *err) {

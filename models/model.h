@@ -12,17 +12,43 @@
 #include "engine/ops.h"
 #include "engine/params.h"
 
+/* What a routed model decides, given from outside instead: for analyses, for dense twins and for parity cases. */
+typedef struct RouteGiven {
+    const int32_t *depth;            /* (B,n_tokens) recursions (or layers, blocks) of every token, or NULL: the router decides */
+    const Real    *noise;            /* random draws of the router in training, laid out as the kind says, or NULL: drawn */
+} RouteGiven;
+
 typedef struct ModelInput {
-    Tensor        *images;           /* (B,C,H,W), normalised */
-    const int64_t *image_id;         /* (B) identity in the data set */
+    Tensor           *images;        /* (B,C,H,W), normalised */
+    const int64_t    *image_id;      /* (B) identity in the data set */
+    const RouteGiven *given;         /* NULL: nothing is given */
+    bool              want_tokens;   /* ModelOutput.tokens are asked for (they cost a copy) */
 } ModelInput;
+
+/* One term of the auxiliary loss: auxiliary_loss is the sum of weight times value. */
+typedef struct LossPart {
+    const char *name;                /* "aux_bce" */
+    Tensor     *value;               /* (1), unweighted */
+    double      weight;
+} LossPart;
+
+enum { LOSS_PARTS_MAX = 8, ROUTE_STEPS_MAX = 64 };
 
 typedef struct ModelOutput {
     Tensor  *logits;                 /* (B,classes); of a distilled pair: the mean of both heads */
     Tensor  *logits_class, *logits_dist;   /* (B,classes) each head of a distilled pair, else NULL */
+    Tensor  *tokens;                 /* (M,D) tokens after the last norm, for distillation of tokens, when asked for; NULL: the kind has none */
+    const TokenRows *rows;           /* of tokens */
     Tensor  *auxiliary_loss;         /* (1) added to the task's loss in training, or NULL */
+    LossPart loss_part[LOSS_PARTS_MAX];
+    int      n_loss_parts;
+    Tensor  *logits_deep[ROUTE_STEPS_MAX]; /* (B,classes) of earlier recursions, for deep supervision in training */
+    int      n_logits_deep;
+    double   deep_weight;            /* of the mean of their cross entropies */
     int32_t *depth;                  /* (B,n_tokens) blocks or recursions applied to each token, or NULL: all alike */
     int      n_tokens, max_depth;    /* depth of every token when depth is NULL */
+    int32_t *active;                 /* (B,n_steps) rows that each image had in each step (RouteCounts), or NULL: not routed */
+    int      n_steps;
 } ModelOutput;
 
 /* Closed-form cost of one image, from the configuration alone. The names of the counting rules are in
@@ -37,13 +63,15 @@ typedef struct ModelCounts {
 } ModelCounts;
 
 /* For routed models: tokens active at each step of one image; n_steps 0 means the nominal schedule. */
-typedef struct RouteCounts { int n_steps; int active[64]; } RouteCounts;
+typedef struct RouteCounts { int n_steps; int active[ROUTE_STEPS_MAX]; } RouteCounts;
 
 typedef struct Preset {
     const char *name;                /* may hold {key}: an integer setting read from the name, "vit_d{embed_dim}_l{depth}_..." */
     const char *settings;            /* "key=value key=value" */
     const char *examples;            /* of a pattern: names listed, separated by blanks; else NULL */
 } Preset;
+
+typedef struct Model Model;
 
 typedef struct ModelKind {
     const char   *name, *paper;
@@ -55,16 +83,20 @@ typedef struct ModelKind {
     void   (*forward)(void *self, Tape *tape, const ModelInput *in, ModelOutput *out);
     void   (*count)(const void *self, const RouteCounts *route, ModelCounts *out);   /* in another file; runs no op */
     void   (*image_shape)(const void *self, int *channels, int *height, int *width, int *classes);
+    /* After every optimizer step: state that is not learned by gradients (buffers). NULL: nothing to do. */
+    void   (*after_step)(void *self);
+    /* Initialises from a trained model of another kind by a named rule; false names what cannot be. NULL: never. */
+    bool   (*init_from)(void *self, const Model *source, const char *rule, Error *err);
     /* Fits a tensor of other dimensions from a weight file to p (resampling); false: cannot. NULL: never. */
     bool   (*adapt)(const void *self, const Param *p, int n_dims, const int64_t dim[], const float *data, Real *out);
 } ModelKind;
 
-typedef struct Model {
+struct Model {
     const ModelKind *kind;
     void            *self;
     Params          *params;         /* after model_build */
     char             preset[64];     /* "" when configured by keys */
-} Model;
+};
 
 bool model_new(Model **out, const ModelKind *kind, Error *err);         /* settings at their fallbacks */
 bool model_build(Model *m, Error *err);                                  /* prepare and declare; weights uninitialised */

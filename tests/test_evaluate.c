@@ -155,7 +155,7 @@ static double smallest_gap(Bench *b) {
         ids[i] = i;
     }
     tape_begin(b->tape, false, (TapeStep){0});
-    b->model->kind->forward(b->model->self, b->tape, &(ModelInput){batch_tensor(b->tape, images, N_IMAGES, 1, 8, 8), ids}, &y);
+    b->model->kind->forward(b->model->self, b->tape, &(ModelInput){.images = batch_tensor(b->tape, images, N_IMAGES, 1, 8, 8), .image_id = ids}, &y);
     for (int i = 0; i < N_IMAGES; i++)
         for (int c = 0; c < CLASSES; c++) {
             const double at = (double)y.logits->data[i * CLASSES + c], label = (double)y.logits->data[i * CLASSES + labels[i]];

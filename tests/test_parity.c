@@ -36,7 +36,7 @@ static void run_forward_case(const Case *c, const Backend *backend, bool traced)
     TraceCheck check = {.expected = expected};
     if (traced) tape_set_trace(tape, check_trace, &check);
     ModelOutput y;
-    m->kind->forward(m->self, tape, &(ModelInput){golden_input(tape, expected), image_ids}, &y);
+    m->kind->forward(m->self, tape, &(ModelInput){.images = golden_input(tape, expected), .image_id = image_ids}, &y);
     assert_false(tape_failed(tape));
     int64_t count;
     double *logits = golden_values(expected, "logits", &count);

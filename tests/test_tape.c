@@ -264,7 +264,7 @@ static size_t peak_of_forward(const char *settings, bool recording) {
     Model *m    = vit_of(settings);
     Tape  *tape = new_tape(&backend_reference, recording);
     ModelOutput y;
-    m->kind->forward(m->self, tape, &(ModelInput){images_of(tape, m, 2), ids}, &y);
+    m->kind->forward(m->self, tape, &(ModelInput){.images = images_of(tape, m, 2), .image_id = ids}, &y);
     assert_false(tape_failed(tape));
     const size_t peak = arena_peak_bytes(tape_arena(tape));
     tape_destroy(tape);

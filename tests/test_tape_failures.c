@@ -146,7 +146,7 @@ static void inference_survives_every_failed_request(void **state) {
                 fail_request(1000000, ONCE);
                 Tensor *images = images_of(tape, m, 2);
                 fail_request(nth, how);
-                m->kind->forward(m->self, tape, &(ModelInput){images, ids}, &y);
+                m->kind->forward(m->self, tape, &(ModelInput){.images = images, .image_id = ids}, &y);
                 const long asked = fail_never();
                 if (asked <= nth) {
                     assert_false(tape_failed(tape));
@@ -174,7 +174,7 @@ static void images_without_memory_are_survived(void **state) {
     Tensor *images = images_of(tape, m, 2);
     fail_never();
     assert_true(tape_failed(tape));
-    m->kind->forward(m->self, tape, &(ModelInput){images, ids}, &y);
+    m->kind->forward(m->self, tape, &(ModelInput){.images = images, .image_id = ids}, &y);
     assert_int_equal(tensor_count(y.logits), 0);
     tape_destroy(tape);
     model_destroy(m);

@@ -57,7 +57,7 @@ static void logits_of(const Model *m, Tape *tape, TapeStep step, bool recording,
     Tensor     *x = tensor_new(tape, 4, (int64_t[]){B, 2, 12, 12});
     ModelOutput y;
     for (int i = 0; i < B * IMAGE; i++) x->data[i] = images[i];
-    m->kind->forward(m->self, tape, &(ModelInput){x, ids}, &y);
+    m->kind->forward(m->self, tape, &(ModelInput){.images = x, .image_id = ids}, &y);
     assert_false(tape_failed(tape));
     assert_int_equal(tensor_count(y.logits), B * CLASSES);
     memcpy(logits, y.logits->data, (size_t)(B * CLASSES) * sizeof *logits);
@@ -296,7 +296,7 @@ static void a_distilled_pair_answers_with_the_mean_of_its_heads(void **state) {
     tape_begin(tape, false, (TapeStep){0});
     Tensor *x = tensor_new(tape, 4, (int64_t[]){2, 2, 12, 12});
     for (int i = 0; i < 2 * IMAGE; i++) x->data[i] = images[i];
-    m->kind->forward(m->self, tape, &(ModelInput){x, ids}, &y);
+    m->kind->forward(m->self, tape, &(ModelInput){.images = x, .image_id = ids}, &y);
     for (int i = 0; i < 2 * CLASSES; i++) {
         assert_true(y.logits_dist->data[i] == (Real)(100 + i % CLASSES));
         assert_true(fabs((double)y.logits_class->data[i]) < 50);
@@ -310,7 +310,7 @@ static void a_distilled_pair_answers_with_the_mean_of_its_heads(void **state) {
     memcpy(v->head_dist_b->data, v->head_b->data, CLASSES * sizeof(Real));
     params_touch(m->params);
     tape_begin(tape, false, (TapeStep){0});
-    m->kind->forward(m->self, tape, &(ModelInput){sample_tensor(tape, 0, 4, (int64_t[]){2, 2, 12, 12}), ids}, &y);
+    m->kind->forward(m->self, tape, &(ModelInput){.images = sample_tensor(tape, 0, 4, (int64_t[]){2, 2, 12, 12}), .image_id = ids}, &y);
     assert_true(largest_gap(y.logits_class->data, y.logits_dist->data, 2 * CLASSES) > 1e-2);            /* ... read different tokens */
     tape_destroy(tape);
     model_destroy(m);
@@ -322,7 +322,7 @@ static void a_plain_model_has_one_head(void **state) {
     Tape       *tape = new_tape(&backend_reference);
     ModelOutput y;
     tape_begin(tape, false, (TapeStep){0});
-    m->kind->forward(m->self, tape, &(ModelInput){sample_tensor(tape, 0, 4, (int64_t[]){1, 2, 12, 12}), ids}, &y);
+    m->kind->forward(m->self, tape, &(ModelInput){.images = sample_tensor(tape, 0, 4, (int64_t[]){1, 2, 12, 12}), .image_id = ids}, &y);
     assert_null(y.logits_class);
     assert_null(y.logits_dist);
     assert_null(y.auxiliary_loss);
@@ -341,7 +341,7 @@ static void every_weight_has_a_gradient_but_the_bias_of_the_keys(void **state) {
     assert_true(params_want_grads(m->params, &err));
     params_zero_grads(m->params);
     tape_begin(tape, true, (TapeStep){.training = true});
-    m->kind->forward(m->self, tape, &(ModelInput){sample_tensor(tape, 0, 4, (int64_t[]){2, 2, 12, 12}), ids}, &y);
+    m->kind->forward(m->self, tape, &(ModelInput){.images = sample_tensor(tape, 0, 4, (int64_t[]){2, 2, 12, 12}), .image_id = ids}, &y);
     tape_backward(tape, op_cross_entropy(tape, y.logits, (int32_t[]){1, 3}, NULL, 0));
     assert_false(tape_failed(tape));
     for (int i = 0; i < params_count(m->params); i++) {

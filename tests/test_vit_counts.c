@@ -60,7 +60,7 @@ static void run(const Model *m, Tape *tape, int B, bool recording, ModelOutput *
     tape_begin(tape, recording, (TapeStep){0});
     Tensor *images = sample_tensor(tape, 0, 4, (int64_t[]){B, v->in_chans, v->img_size, v->img_size});
     images->needs_grad = false;
-    m->kind->forward(m->self, tape, &(ModelInput){images, ids}, y);
+    m->kind->forward(m->self, tape, &(ModelInput){.images = images, .image_id = ids}, y);
     assert_false(tape_failed(tape));
 }
 
