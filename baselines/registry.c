@@ -1,7 +1,7 @@
 /* The table of models and the names of their presets.
  *
  * A preset's name may hold placeholders, "vit_d{embed_dim}_l{depth}_p{patch_size}_28": each stands for decimal digits,
- * which become the setting of that name. The names that `list` shows are the plain ones and a pattern's examples. */
+ * which become the setting of that name; q and digits are a geometric schedule (field.h). The names that `list` shows are the plain ones and a pattern's examples. */
 #include "baselines/registry.h"
 
 #include <stdio.h>
@@ -90,8 +90,8 @@ static bool matches(const char *pattern, const char *name, char *settings, size_
             if (*pattern++ != *name++) return false;
             continue;
         }
-        const size_t key = strcspn(pattern, "}") - 1, digits = strspn(name, "0123456789");
-        if (digits == 0) return false;
+        const size_t key = strcspn(pattern, "}") - 1, rule = *name == 'q', digits = rule + strspn(name + rule, "0123456789");
+        if (digits == rule) return false;
         used += (size_t)snprintf(settings + used, size - used, " %.*s=%.*s", (int)key, pattern + 1, (int)digits, name);
         if (used >= size) return false;                  /* digits without end name no size */
         pattern += key + 2;

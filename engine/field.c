@@ -18,6 +18,7 @@ void fields_default(const Field *fields, void *self) {
         case FIELD_TEXT:  snprintf(at(f, self), FIELD_TEXT_MAX, "%s", f->text_fallback != NULL ? f->text_fallback : ""); break;
         case FIELD_INTS:  ((IntList *)at(f, self))->n = 0; break;
         case FIELD_REALS: ((RealList *)at(f, self))->n = 0; break;
+        case FIELD_SCHEDULE: *(StepSchedule *)at(f, self) = (StepSchedule){0}; break;
         }
 }
 
@@ -76,12 +77,13 @@ static const char *type_text(const Field *f) {
     case FIELD_TEXT:  return "a text";
     case FIELD_INTS:  return "a list of whole numbers";
     case FIELD_REALS: return "a list of numbers";
+    case FIELD_SCHEDULE: return "a list of numbers, \"linear\", \"flat\" or {\"geometric\": ratio}";
     }
     return "";
 }
 
 bool field_set_number(const Field *f, void *self, double value, const char *path, Error *err) {
-    if (f->type == FIELD_INTS || f->type == FIELD_REALS) return field_set_list(f, self, &value, 1, path, err);
+    if (f->type == FIELD_INTS || f->type == FIELD_REALS || f->type == FIELD_SCHEDULE) return field_set_list(f, self, &value, 1, path, err);
     if (f->type != FIELD_INT && f->type != FIELD_REAL) return FAIL(err, path, "must be %s, got a number", type_text(f));
     if (!in_range(f, value, f->type == FIELD_INT, path, err)) return false;
     if (f->type == FIELD_INT) *(int *)at(f, self) = (int)value;
@@ -103,12 +105,42 @@ static void words_text(const Field *f, char *text, size_t size) {
     }
 }
 
+/* The rules that are a word; q39 is {"geometric": 0.39}, as names of presets write it. */
+static bool set_rule(StepSchedule *s, const char *word) {
+    char         text[24];
+    const size_t digits = word[0] == 'q' ? strspn(word + 1, "0123456789") : 0;
+    if (strcmp(word, "linear") == 0) *s = (StepSchedule){.form = SCHEDULE_LINEAR};
+    else if (strcmp(word, "flat") == 0) *s = (StepSchedule){.form = SCHEDULE_FLAT};
+    else if (digits >= 1 && digits <= 15 && word[1 + digits] == '\0' && strspn(word + 1, "0") < digits) {
+        snprintf(text, sizeof text, "0.%s", word + 1);
+        *s = (StepSchedule){.form = SCHEDULE_GEOMETRIC, .ratio = strtod(text, NULL)};
+    } else return false;
+    return true;
+}
+
+bool field_set_geometric(const Field *f, void *self, double ratio, const char *path, Error *err) {
+    if (f->type != FIELD_SCHEDULE) return FAIL(err, path, "must be %s, got a rule", type_text(f));
+    if (!in_range(f, ratio, false, path, err)) return false;
+    *(StepSchedule *)at(f, self) = (StepSchedule){.form = SCHEDULE_GEOMETRIC, .ratio = ratio};
+    return true;
+}
+
+double schedule_value(const StepSchedule *s, int n, int i) {
+    switch (s->form) {
+    case SCHEDULE_LIST:      return s->list.value[i];
+    case SCHEDULE_LINEAR:    return (double)(n - i) / n;
+    case SCHEDULE_GEOMETRIC: return pow(s->ratio, i);
+    default:                 return 1;
+    }
+}
+
 bool field_set_text(const Field *f, void *self, const char *value, const char *path, Error *err) {
     if (f->type == FIELD_TEXT) {
         if (strlen(value) >= FIELD_TEXT_MAX) return FAIL(err, path, "must be shorter than %d bytes, got %zu", FIELD_TEXT_MAX, strlen(value));
         snprintf(at(f, self), FIELD_TEXT_MAX, "%s", value);
         return true;
     }
+    if (f->type == FIELD_SCHEDULE && set_rule(at(f, self), value)) return true;
     if (f->type != FIELD_WORD) return FAIL(err, path, "must be %s, got \"%.60s\"", type_text(f), value);
     for (int i = 0; f->words[i] != NULL; i++)
         if (strcmp(f->words[i], value) == 0) {
@@ -121,7 +153,8 @@ bool field_set_text(const Field *f, void *self, const char *value, const char *p
 }
 
 bool field_set_list(const Field *f, void *self, const double *value, int n, const char *path, Error *err) {
-    if (f->type != FIELD_INTS && f->type != FIELD_REALS) return FAIL(err, path, "must be %s, got a list", type_text(f));
+    if (f->type != FIELD_INTS && f->type != FIELD_REALS && f->type != FIELD_SCHEDULE)
+        return FAIL(err, path, "must be %s, got a list", type_text(f));
     if (n < 1 || n > FIELD_LIST_MAX) return FAIL(err, path, "must have 1 to %d entries, got %d", FIELD_LIST_MAX, n);
     for (int i = 0; i < n; i++) {
         char entry[160];
@@ -133,7 +166,8 @@ bool field_set_list(const Field *f, void *self, const double *value, int n, cons
         list->n = n;
         for (int i = 0; i < n; i++) list->value[i] = (int)value[i];
     } else {
-        RealList *list = at(f, self);
+        RealList *list = f->type == FIELD_REALS ? at(f, self) : &((StepSchedule *)at(f, self))->list;
+        if (f->type == FIELD_SCHEDULE) *(StepSchedule *)at(f, self) = (StepSchedule){.form = SCHEDULE_LIST};
         list->n = n;
         for (int i = 0; i < n; i++) list->value[i] = value[i];
     }
@@ -165,6 +199,7 @@ bool field_set_from_text(const Field *f, void *self, const char *value, const ch
     }
     double list[FIELD_LIST_MAX];
     const int n = parse_list(value, list);
+    if (f->type == FIELD_SCHEDULE && n < 0) return field_set_text(f, self, value, path, err);
     if (n >= 0) return field_set_list(f, self, list, n, path, err);
     char *end;
     const double number = strtod(value, &end);

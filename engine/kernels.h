@@ -99,6 +99,46 @@ typedef struct DropArgs {
     bool             per_image;
 } DropArgs;
 
+/* Routed rows come back: h_index[i] = delta: base_i + g_i (y_i - base_i);  paper: base_i + g_i y_i.
+ * gate_at[i]: place of g_i in gate; COMBINE_CONSTANT: g_i is constant; COMBINE_PLAIN: the row is y_i itself. */
+enum { COMBINE_CONSTANT = -1, COMBINE_PLAIN = -2 };
+typedef struct CombineArgs {
+    int64_t        n, D;
+    bool           paper;
+    const int32_t *index, *gate_at;                 /* (n) distinct rows of h; (n) */
+    const Real    *gate;                            /* NULL: no row has one of its own */
+    Real           constant;
+    const Real    *y, *base;                        /* (n,D); base NULL: the rows of h */
+    Real          *h;                               /* (M,D) */
+    /* backward: base is given; the rows of dh become zero */
+    Real          *dh;                              /* (M,D) */
+    Real          *dy, *dbase, *dgate;              /* +=; NULL: not wanted */
+} CombineArgs;
+
+/* y_i = sum_j w_j x_neighbour(i,j) over the nine cells around row i's, itself the fifth: a depthwise 3x3 convolution, zero
+ * outside. neighbour -1: no row there. w (D,9). */
+typedef struct NeighbourArgs {
+    int64_t        n, D;
+    const int32_t *neighbour;                       /* (n,9) */
+    const Real    *x, *w;                           /* (n,D) (D,9) */
+    Real          *y;                               /* (n,D) */
+    const Real    *dy;
+    Real          *dx, *dw;                         /* +=; NULL: not wanted */
+} NeighbourArgs;
+
+typedef enum GateActivation { GATE_SIGMOID, GATE_TANH, GATE_NONE } GateActivation;
+
+/* loss = mean_i BCE(sigmoid(s_at[i]), target_i), from logits; ds_at[i] += scale (sigmoid(s) - target) / n */
+typedef struct BceArgs {
+    int64_t        n;
+    const Real    *s;
+    const int32_t *at;                              /* (n) distinct */
+    const uint8_t *target;                          /* (n) 0 or 1 */
+    double        *loss;                            /* (1), NULL: not wanted */
+    Real           scale;
+    Real          *ds;                              /* NULL: not wanted */
+} BceArgs;
+
 /* Decoupled AdamW (Loshchilov & Hutter 2019), one tensor: p -= lr weight_decay p; m, v averages of g = grad_scale grad;
  * p -= lr (m/bias1) / (sqrt(v/bias2) + eps). */
 typedef struct AdamwArgs {

@@ -20,6 +20,17 @@ typedef struct AttentionInput {
     Tensor          *bias;                          /* (H,Nq,Nk) added to the scores, or NULL */
 } AttentionInput;
 
+/* How routed rows come back to the residual stream (op combine_rows). */
+typedef struct CombineRule {
+    const int32_t *index;            /* (n) their rows in h, distinct */
+    const int32_t *gate_at;          /* (n) place of a row's gate in `gate`, COMBINE_CONSTANT or COMBINE_PLAIN (kernels.h) */
+    double         constant;         /* gate of the rows that have none of their own */
+    bool           paper;            /* base + g y; else base + g (y - base) */
+    const Tensor  *before;           /* (n,D) what the rows of h held: put back by the backward pass; NULL: nobody reads them again */
+} CombineRule;
+
+typedef enum Balance { BALANCE_NONE, BALANCE_SWITCH, BALANCE_HINGE_VAR, BALANCE_LOSSFREE, BALANCE_TARGET } Balance;
+
 #define OP(name, ...)                               \
     Tensor *op_##name(Tape *tape, __VA_ARGS__);     \
     extern const OpKind op_kind_##name;

@@ -371,6 +371,13 @@ void tape_gemm(Tape *t, const Gemm *g) {
     t->backend->gemm(&counted);
 }
 
+void tape_count_macs(Tape *t, int64_t macs) { t->counting->macs += macs; }
+
+void tape_count_time(Tape *t, const char *kind, uint64_t started_ns) {
+    if (t->failed) return;
+    count_op(&t->profile->scope[scope_now(t)].forward, &profile_kind(t->profile, kind)->forward, NULL, clock_now_ns() - started_ns, 0);
+}
+
 /* Forward: scores and weighted sum. Backward: scores again, dV, dP, dQ, dK. */
 void tape_attention(Tape *t, const AttentionArgs *a, bool backward) {
     int64_t pairs = 0;

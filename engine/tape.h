@@ -110,5 +110,9 @@ void     grad_pass(Node *n, Tensor *t);
 /* Counting entries to the backend. */
 void     tape_gemm(Tape *t, const Gemm *g);
 void     tape_attention(Tape *t, const AttentionArgs *a, bool backward);
+/* For products that enter by another kernel: called beside the kernel, with the sizes handed to it. */
+void     tape_count_macs(Tape *t, int64_t macs);
+/* Time of work that is no op (choosing rows): one call of `kind` in the scope that is open. From clock_now_ns(). */
+void     tape_count_time(Tape *t, const char *kind, uint64_t started_ns);
 
 #endif

@@ -2,6 +2,7 @@
 #include "harness/config.h"
 
 #include "baselines/registry.h"
+#include "harness/result.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,9 @@ static void allowed_text(const Field *f, char *text, size_t size) {
     case FIELD_TEXT:  snprintf(text, size, "a text"); break;
     case FIELD_INTS:  snprintf(text, size, "a list of whole numbers in [%.10g, %.10g]", f->min, f->max); break;
     case FIELD_REALS: snprintf(text, size, "a list of numbers in [%.10g, %.10g]", f->min, f->max); break;
+    case FIELD_SCHEDULE:
+        snprintf(text, size, "a list of numbers in (0, 1], \"linear\", \"flat\" or {\"geometric\": ratio}");
+        break;
     case FIELD_WORD:
         n = (size_t)snprintf(text, size, "one of");
         for (const char *const *w = f->words; *w != NULL && n < size; w++)
@@ -109,6 +113,15 @@ static bool read_value(const json_t *value, const Field *f, void *self, const ch
     case FIELD_INTS:
     case FIELD_REALS:
         if (json_is_array(value)) return read_list(value, f, self, path, err);
+        break;
+    case FIELD_SCHEDULE:
+        if (json_is_array(value)) return read_list(value, f, self, path, err);
+        if (json_is_string(value)) return field_set_text(f, self, json_string_value(value), path, err);
+        if (json_object_size(value) == 1 && json_is_number(json_object_get(value, "geometric"))) {
+            char where[POINTER_MAX];
+            join_pointer(where, path, "geometric");
+            return field_set_geometric(f, self, json_number_value(json_object_get(value, "geometric")), where, err);
+        }
         break;
     }
     return wrong_type(f, value, path, err);
@@ -239,36 +252,11 @@ bool config_load_model_file(const char *path, Model **out, Error *err) {
 
 /* ---- back to JSON ---- */
 
-static void put_list(JsonSink *sink, const Field *f, const void *at) {
-    const IntList  *ints  = at;
-    const RealList *reals = at;
-    JsonSink        list;
-    json_put_array(sink, f->key, &list);
-    for (int i = 0; i < (f->type == FIELD_INTS ? ints->n : reals->n); i++)
-        if (f->type == FIELD_INTS) json_put_count(&list, NULL, ints->value[i]);
-        else                       json_put_number(&list, NULL, reals->value[i]);
-}
-
-static void put_fields(JsonSink *sink, const Field *fields, const void *self) {
-    for (const Field *f = fields; f->key != NULL; f++) {
-        const void *at = (const char *)self + f->offset;
-        switch (f->type) {
-        case FIELD_INT:   json_put_count(sink, f->key, (int64_t)field_number(f, self)); break;
-        case FIELD_REAL:  json_put_number(sink, f->key, field_number(f, self)); break;
-        case FIELD_BOOL:  json_put_bool(sink, f->key, field_number(f, self) != 0); break;
-        case FIELD_WORD:  json_put_text(sink, f->key, f->words[(int)field_number(f, self)]); break;
-        case FIELD_TEXT:  json_put_text(sink, f->key, at); break;
-        case FIELD_INTS:
-        case FIELD_REALS: put_list(sink, f, at); break;
-        }
-    }
-}
-
 json_t *fields_to_json(const Field *fields, const void *self) {
     JsonSink sink;
     json_t  *tree = NULL;
     json_sink_begin(&sink);
-    put_fields(&sink, fields, self);
+    result_put_settings(&sink, fields, self);
     return json_sink_finish(&sink, &tree, NULL) ? tree : NULL;
 }
 
@@ -277,7 +265,7 @@ json_t *model_to_json(const Model *m) {
     json_t  *tree = NULL;
     json_sink_begin(&sink);
     json_put_text(&sink, "model", m->kind->name);
-    put_fields(&sink, m->kind->fields, m->self);
+    result_put_settings(&sink, m->kind->fields, m->self);
     return json_sink_finish(&sink, &tree, NULL) ? tree : NULL;
 }
 

@@ -222,6 +222,26 @@ void result_put_counts(JsonSink *into, const ModelCounts *c) {
     json_put_count(into, "activations_count", c->activations);
 }
 
+static void put_reals(JsonSink *into, const char *key, const RealList *reals) {
+    JsonSink list;
+    json_put_array(into, key, &list);
+    for (int i = 0; i < reals->n; i++) json_put_number(&list, NULL, reals->value[i]);
+}
+
+static void put_schedule(JsonSink *into, const char *key, const StepSchedule *s) {
+    JsonSink rule;
+    switch (s->form) {
+    case SCHEDULE_UNSET:     break;                  /* the key is absent, as it was in the configuration */
+    case SCHEDULE_LIST:      put_reals(into, key, &s->list); break;
+    case SCHEDULE_LINEAR:    json_put_text(into, key, "linear"); break;
+    case SCHEDULE_FLAT:      json_put_text(into, key, "flat"); break;
+    case SCHEDULE_GEOMETRIC:
+        json_put_object(into, key, &rule);
+        json_put_number(&rule, "geometric", s->ratio);
+        break;
+    }
+}
+
 void result_put_settings(JsonSink *into, const Field *fields, const void *self) {
     for (const Field *f = fields; f->key != NULL; f++) {
         const void *at = (const char *)self + f->offset;
@@ -237,9 +257,9 @@ void result_put_settings(JsonSink *into, const Field *fields, const void *self) 
             for (int i = 0; i < ((const IntList *)at)->n; i++) json_put_count(&list, NULL, ((const IntList *)at)->value[i]);
             break;
         case FIELD_REALS:
-            json_put_array(into, f->key, &list);
-            for (int i = 0; i < ((const RealList *)at)->n; i++) json_put_number(&list, NULL, ((const RealList *)at)->value[i]);
+            put_reals(into, f->key, at);
             break;
+        case FIELD_SCHEDULE: put_schedule(into, f->key, at); break;
         }
     }
 }

@@ -255,6 +255,124 @@ void parallel_segment_mean_backward(int n, const int32_t *first_row, const int32
                 simd_rows()->axpy(size, 1.0f / (float)(end_row[s] - first_row[s]), dy + s * D + first, dx + m * D + first);
 }
 
+/* ---- routed rows ---- */
+
+static float gate_of(const CombineArgs *a, int64_t i) { return a->gate_at[i] >= 0 ? a->gate[a->gate_at[i]] : a->constant; }
+
+void parallel_combine_rows(const CombineArgs *a) {
+    const int64_t D = a->D;
+    FOR_ROWS(a->n, 3 * D)
+        for (int64_t i = first; i < first + size; i++) {
+            const float *y = a->y + i * D;
+            float       *h = a->h + a->index[i] * D;
+            const float *base = a->base != NULL ? a->base + i * D : h;
+            const float  g = gate_of(a, i), keep = a->paper ? 1 : 1 - g;
+            if (a->gate_at[i] == COMBINE_PLAIN) memcpy(h, y, (size_t)D * sizeof *h);
+            else for (int64_t d = 0; d < D; d++) h[d] = keep * base[d] + g * y[d];
+        }
+}
+
+void parallel_combine_rows_backward(const CombineArgs *a) {
+    const int64_t D = a->D;
+    FOR_ROWS(a->n, 5 * D)
+        for (int64_t i = first; i < first + size; i++) {
+            const bool   plain = a->gate_at[i] == COMBINE_PLAIN;
+            const float  g = plain ? 1 : gate_of(a, i);
+            float       *dh = a->dh + a->index[i] * D;
+            if (a->dgate != NULL && a->gate_at[i] >= 0) {
+                enum { CHUNK = 256 };
+                float difference[CHUNK], sum = 0;
+                for (int64_t d = 0; d < D; d += CHUNK) {
+                    const int64_t n = D - d < CHUNK ? D - d : CHUNK;
+                    for (int64_t k = 0; k < n; k++) difference[k] = a->y[i * D + d + k] - (a->paper ? 0 : a->base[i * D + d + k]);
+                    sum += simd_rows()->dot(n, dh + d, difference);
+                }
+                a->dgate[a->gate_at[i]] += sum;
+            }
+            if (a->dy != NULL) simd_rows()->axpy(D, g, dh, a->dy + i * D);
+            if (a->dbase != NULL && !plain) simd_rows()->axpy(D, a->paper ? 1 : 1 - g, dh, a->dbase + i * D);
+            memset(dh, 0, (size_t)D * sizeof *dh);
+        }
+}
+
+void parallel_row_dots(int64_t n, int64_t D, const float *x, const int32_t *index, const float *w, float *y) {
+    FOR_ROWS(n, D) for (int64_t i = first; i < first + size; i++) y[i] = simd_rows()->dot(D, x + index[i] * D, w);
+}
+
+void parallel_row_dots_backward(int64_t n, int64_t D, const float *x, const int32_t *index, const float *w, const float *dy,
+                                float *dx, float *dw) {
+    FOR_COLUMNS(n, D)
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t at = index[i] * D + first;
+            if (dx != NULL) simd_rows()->axpy(size, dy[i], w + first, dx + at);
+            if (dw != NULL) simd_rows()->axpy(size, dy[i], x + at, dw + first);
+        }
+}
+
+void parallel_relu(int64_t n, const float *x, float *y) {
+    FOR_ELEMENTS(n, GRAIN) for (int64_t i = first; i < first + size; i++) y[i] = x[i] > 0 ? x[i] : 0;
+}
+
+void parallel_relu_backward(int64_t n, const float *x, const float *dy, float *dx) {
+    FOR_ELEMENTS(n, GRAIN) for (int64_t i = first; i < first + size; i++) dx[i] += x[i] > 0 ? dy[i] : 0;
+}
+
+void parallel_scaled_columns_add(int64_t M, int64_t D, const float *x, const float *gain, float *y) {
+    FOR_ROWS(M, 3 * D)
+        for (int64_t m = first; m < first + size; m++)
+            for (int64_t d = 0; d < D; d++) y[m * D + d] += gain[d] * x[m * D + d];
+}
+
+void parallel_scaled_columns_add_backward(int64_t M, int64_t D, const float *x, const float *gain, const float *dy, float *dx, float *dgain) {
+    FOR_COLUMNS(M, D)
+        for (int64_t m = 0; m < M; m++)
+            for (int64_t d = first; d < first + size; d++) {
+                if (dx != NULL) dx[m * D + d] += gain[d] * dy[m * D + d];
+                if (dgain != NULL) dgain[d] += x[m * D + d] * dy[m * D + d];
+            }
+}
+
+/* w (D,9) as nine rows of D */
+static float *nine_rows(int64_t D, const float *w) {
+    float *rows = scratch_floats(SCRATCH_ROWS, (size_t)(2 * 9 * D));
+    for (int64_t i = 0; rows != NULL && i < 9 * D; i++) rows[i % 9 * D + i / 9] = w[i];
+    return rows;
+}
+
+void parallel_neighbour_mix(const NeighbourArgs *a) {
+    const int64_t D = a->D;
+    const float  *w = nine_rows(D, a->w);
+    if (w == NULL) return;
+    FOR_ROWS(a->n, 9 * D)
+        for (int64_t i = first; i < first + size; i++) {
+            float *y = a->y + i * D;
+            memset(y, 0, (size_t)D * sizeof *y);
+            for (int j = 0; j < 9; j++) {
+                const float *x = a->x + a->neighbour[i * 9 + j] * D;
+                for (int64_t d = 0; a->neighbour[i * 9 + j] >= 0 && d < D; d++) y[d] += w[j * D + d] * x[d];
+            }
+        }
+}
+
+void parallel_neighbour_mix_backward(const NeighbourArgs *a) {
+    const int64_t D = a->D;
+    float        *w = nine_rows(D, a->w);
+    if (w == NULL) return;
+    float *sums = w + 9 * D;
+    memset(sums, 0, (size_t)(9 * D) * sizeof *sums);
+    FOR_COLUMNS(9 * a->n, D)
+        for (int64_t k = 0; k < 9 * a->n; k++) {
+            const int64_t i = k / 9, j = k % 9, at = a->neighbour[k] * D;
+            const float  *dy = a->dy + i * D;
+            if (at < 0) continue;
+            for (int64_t d = first; d < first + size; d++) {
+                if (a->dx != NULL) a->dx[at + d] += w[j * D + d] * dy[d];
+                sums[j * D + d] += a->x[at + d] * dy[d];
+            }
+        }
+    for (int64_t k = 0; a->dw != NULL && k < 9 * D; k++) a->dw[k] += sums[k % 9 * D + k / 9];
+}
+
 /* ---- patches ---- */
 
 /* Row `row` of patches against the image: its P columns of every channel's every line. */

@@ -14,7 +14,8 @@
     X(column_sums) X(gelu) X(gelu_backward) X(layer_norm) X(layer_norm_backward) X(softmax_rows)                     \
     X(softmax_rows_backward) X(add) X(axpy) X(scale) X(copy) X(gather_rows) X(scatter_add_rows) X(put_rows)          \
     X(patch_rows) X(patch_rows_backward) X(segment_mean) X(segment_mean_backward) X(cross_entropy) X(drop)           \
-    X(sum_squares) X(adamw) X(sgd)
+    X(sum_squares) X(adamw) X(sgd) X(combine_rows) X(combine_rows_backward) X(row_dots) X(row_dots_backward)          \
+    X(relu) X(relu_backward) X(scaled_columns_add) X(scaled_columns_add_backward) X(neighbour_mix) X(neighbour_mix_backward)
 
 /* For a backend's record: .gelu = parallel_gelu, and so on for all of them. */
 #define PARALLEL_FIELD(name) .name = parallel_##name,
@@ -43,6 +44,17 @@ void parallel_drop(const DropArgs *a);
 void parallel_sum_squares(int64_t n, const float *x, double *sum);
 void parallel_adamw(const AdamwArgs *a);
 void parallel_sgd(const SgdArgs *a);
+
+void parallel_combine_rows(const CombineArgs *a);
+void parallel_combine_rows_backward(const CombineArgs *a);
+void parallel_row_dots(int64_t n, int64_t D, const float *x, const int32_t *index, const float *w, float *y);
+void parallel_row_dots_backward(int64_t n, int64_t D, const float *x, const int32_t *index, const float *w, const float *dy, float *dx, float *dw);
+void parallel_relu(int64_t n, const float *x, float *y);
+void parallel_relu_backward(int64_t n, const float *x, const float *dy, float *dx);
+void parallel_scaled_columns_add(int64_t M, int64_t D, const float *x, const float *gain, float *y);
+void parallel_scaled_columns_add_backward(int64_t M, int64_t D, const float *x, const float *gain, const float *dy, float *dx, float *dgain);
+void parallel_neighbour_mix(const NeighbourArgs *a);
+void parallel_neighbour_mix_backward(const NeighbourArgs *a);
 
 /* Parts that work of `items`, at least `grain` of them a part, is split into: 1 from inside a parallel region. */
 int parallel_parts(int64_t items, int64_t grain);

@@ -352,6 +352,159 @@ static void sgd(const SgdArgs *a) {
     }
 }
 
+/* ---- routed rows ---- */
+
+static void combine_rows(const CombineArgs *a) {
+    for (int64_t i = 0; i < a->n; i++)
+        for (int64_t d = 0; d < a->D; d++) {
+            Real        *h    = &a->h[a->index[i] * a->D + d];
+            const double y    = (double)a->y[i * a->D + d], base = (double)(a->base != NULL ? a->base[i * a->D + d] : *h);
+            const double g    = (double)(a->gate_at[i] >= 0 ? a->gate[a->gate_at[i]] : a->constant);
+            *h = (Real)(a->gate_at[i] == COMBINE_PLAIN ? y : a->paper ? base + g * y : base + g * (y - base));
+        }
+}
+
+static void combine_rows_backward(const CombineArgs *a) {
+    for (int64_t i = 0; i < a->n; i++) {
+        const bool   plain = a->gate_at[i] == COMBINE_PLAIN;
+        const double g     = plain ? 1 : (double)(a->gate_at[i] >= 0 ? a->gate[a->gate_at[i]] : a->constant);
+        double       dg    = 0;
+        for (int64_t d = 0; d < a->D; d++) {
+            Real        *dh = &a->dh[a->index[i] * a->D + d];
+            const double dx = (double)*dh, y = (double)a->y[i * a->D + d];
+            if (a->dy != NULL) a->dy[i * a->D + d] += (Real)(g * dx);
+            if (a->dbase != NULL && !plain) a->dbase[i * a->D + d] += (Real)(a->paper ? dx : (1 - g) * dx);
+            if (a->gate_at[i] >= 0) dg += dx * (a->paper ? y : y - (double)a->base[i * a->D + d]);
+            *dh = 0;
+        }
+        if (a->dgate != NULL && a->gate_at[i] >= 0) a->dgate[a->gate_at[i]] += (Real)dg;
+    }
+}
+
+static void row_dots(int64_t n, int64_t D, const Real *x, const int32_t *index, const Real *w, Real *y) {
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (int64_t d = 0; d < D; d++) sum += (double)x[index[i] * D + d] * (double)w[d];
+        y[i] = (Real)sum;
+    }
+}
+
+static void row_dots_backward(int64_t n, int64_t D, const Real *x, const int32_t *index, const Real *w, const Real *dy, Real *dx,
+                              Real *dw) {
+    for (int64_t d = 0; d < D; d++) {
+        double sum = 0;
+        for (int64_t i = 0; i < n; i++) {
+            if (dx != NULL) dx[index[i] * D + d] += dy[i] * w[d];
+            sum += (double)dy[i] * (double)x[index[i] * D + d];
+        }
+        if (dw != NULL) dw[d] = (Real)((double)dw[d] + sum);
+    }
+}
+
+static void relu(int64_t n, const Real *x, Real *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0;
+}
+
+static void relu_backward(int64_t n, const Real *x, const Real *dy, Real *dx) {
+    for (int64_t i = 0; i < n; i++) dx[i] += x[i] > 0 ? dy[i] : 0;
+}
+
+static void scaled_columns_add(int64_t M, int64_t D, const Real *x, const Real *gain, Real *y) {
+    for (int64_t i = 0; i < M * D; i++) y[i] = (Real)((double)y[i] + (double)gain[i % D] * (double)x[i]);
+}
+
+static void scaled_columns_add_backward(int64_t M, int64_t D, const Real *x, const Real *gain, const Real *dy, Real *dx, Real *dgain) {
+    for (int64_t d = 0; d < D; d++) {
+        double sum = 0;
+        for (int64_t m = 0; m < M; m++) {
+            if (dx != NULL) dx[m * D + d] += gain[d] * dy[m * D + d];
+            sum += (double)x[m * D + d] * (double)dy[m * D + d];
+        }
+        if (dgain != NULL) dgain[d] = (Real)((double)dgain[d] + sum);
+    }
+}
+
+static void neighbour_mix(const NeighbourArgs *a) {
+    for (int64_t i = 0; i < a->n; i++)
+        for (int64_t d = 0; d < a->D; d++) {
+            double sum = 0;
+            for (int j = 0; j < 9; j++)
+                if (a->neighbour[i * 9 + j] >= 0) sum += (double)a->w[d * 9 + j] * (double)a->x[a->neighbour[i * 9 + j] * a->D + d];
+            a->y[i * a->D + d] = (Real)sum;
+        }
+}
+
+static void neighbour_mix_backward(const NeighbourArgs *a) {
+    for (int64_t d = 0; d < a->D; d++)
+        for (int j = 0; j < 9; j++) {
+            double sum = 0;
+            for (int64_t i = 0; i < a->n; i++) {
+                const int32_t at = a->neighbour[i * 9 + j];
+                if (at < 0) continue;
+                if (a->dx != NULL) a->dx[at * a->D + d] += a->w[d * 9 + j] * a->dy[i * a->D + d];
+                sum += (double)a->x[at * a->D + d] * (double)a->dy[i * a->D + d];
+            }
+            if (a->dw != NULL) a->dw[d * 9 + j] = (Real)((double)a->dw[d * 9 + j] + sum);
+        }
+}
+
+static double sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
+
+static void gate(int64_t n, GateActivation activation, Real alpha, const Real *x, Real *y) {
+    for (int64_t i = 0; i < n; i++) {
+        const double s = (double)x[i];
+        y[i] = (Real)((double)alpha * (activation == GATE_SIGMOID ? sigmoid(s) : activation == GATE_TANH ? tanh(s) : s));
+    }
+}
+
+static void gate_backward(int64_t n, GateActivation activation, Real alpha, const Real *x, const Real *dy, Real *dx) {
+    for (int64_t i = 0; i < n; i++) {
+        const double s = (double)x[i], q = activation == GATE_SIGMOID ? sigmoid(s) : tanh(s);
+        const double slope = activation == GATE_SIGMOID ? q * (1 - q) : activation == GATE_TANH ? 1 - q * q : 1;
+        dx[i] = (Real)((double)dx[i] + (double)alpha * slope * (double)dy[i]);
+    }
+}
+
+/* -log sigmoid(s) = log(1 + exp(-s)), without overflow at either end */
+static void binary_cross_entropy(const BceArgs *a) {
+    double sum = 0;
+    for (int64_t i = 0; i < a->n; i++) {
+        const double s = (double)a->s[a->at[i]], y = a->target[i];
+        sum += fmax(s, 0) - s * y + log1p(exp(-fabs(s)));
+        if (a->ds != NULL) a->ds[a->at[i]] = (Real)((double)a->ds[a->at[i]] + (double)a->scale * (sigmoid(s) - y) / (double)a->n);
+    }
+    if (a->loss != NULL) *a->loss = a->n > 0 ? sum / (double)a->n : 0;
+}
+
+static void log_sum_exp_rows(int64_t M, int64_t N, const Real *x, Real *lse) {
+    for (int64_t m = 0; m < M; m++) {
+        double max = -INFINITY, sum = 0;
+        for (int64_t n = 0; n < N; n++) max = fmax(max, (double)x[m * N + n]);
+        for (int64_t n = 0; n < N; n++) sum += exp((double)x[m * N + n] - max);
+        lse[m] = (Real)(max + log(sum));
+    }
+}
+
+static void depth_gates(int64_t M, int64_t L, const int32_t *depth, const Real *soft, const Real *anchor, Real *gates) {
+    for (int64_t i = 0; i < M; i++) {
+        double moved = 0;
+        for (int64_t l = 0; l < L; l++) {
+            gates[i * L + l] = (Real)((l < depth[i] ? 1 : 0) - moved);
+            moved += (double)soft[i * L + l] - (double)anchor[i * L + l];
+        }
+    }
+}
+
+static void depth_gates_backward(int64_t M, int64_t L, const Real *dgate, Real *dsoft) {
+    for (int64_t i = 0; i < M; i++) {
+        double sum = 0;
+        for (int64_t j = L - 1; j >= 0; j--) {
+            dsoft[i * L + j] = (Real)-sum;
+            sum += (double)dgate[i * L + j];
+        }
+    }
+}
+
 const Backend backend_reference = {
     .name = "reference",
     .help = "plain loops with sums in double, one thread: the oracle",

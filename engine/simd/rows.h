@@ -19,6 +19,7 @@ typedef struct SimdRows {
     void   (*axpy)(int64_t n, float alpha, const float *x, float *y);
     void   (*scale)(int64_t n, float alpha, const float *x, float *y);
     void   (*column_sums)(int64_t M, int64_t N, const float *x, int64_t ld, float *sums);
+    float  (*dot)(int64_t n, const float *x, const float *y);
     double (*sum_squares)(int64_t n, const float *x);
     void   (*adamw)(const AdamwArgs *a);
 } SimdRows;

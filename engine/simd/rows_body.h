@@ -249,6 +249,14 @@ static void column_sums(int64_t M, int64_t N, const float *x, int64_t ld, float 
 }
 
 /* In double, since squares of floats leave float's range; sixteen sums, so that the compiler keeps them in vectors. */
+static float dot(int64_t n, const float *x, const float *y) {
+    Vec     sum = vec_set1(0);
+    int64_t i   = 0;
+    for (; i + W <= n; i += W) sum = vec_fma(vec_load(x + i), vec_load(y + i), sum);
+    if (i < n) sum = vec_fma(vec_part(x + i, n - i), vec_part(y + i, n - i), sum);
+    return vec_sum(sum);
+}
+
 static double sum_squares(int64_t n, const float *x) {
     double  s[16] = {0}, total = 0;
     int64_t i = 0;
@@ -311,6 +319,7 @@ const SimdRows SIMD_RECORD = {
     .axpy                  = axpy,
     .scale                 = scale,
     .column_sums           = column_sums,
+    .dot                   = dot,
     .sum_squares           = sum_squares,
     .adamw                 = adamw,
 };
