@@ -39,7 +39,7 @@ static Tensor *norm1(Tape *t, const VitBlock *w, const MorCondition *c, Tensor *
 /* Rows that are not active now and were when the slot was used last (ever, if it was not). */
 static int stopped_rows(const MorRun *run, const BlockUse *use, int32_t *index) {
     int n = 0;
-    for (int i = 0; i < run->all.n; i++) {
+    for (int i = 0; i < run->all->n; i++) {
         const int taken = run->taken[i];                 /* use->step + 1 of the active ones */
         if (taken <= use->step && taken > use->slot->last_step) index[n++] = i;
     }
@@ -54,7 +54,7 @@ static Tensor *visible_rows(MorRun *run, const VitBlock *w, Tensor *x, const Blo
     Tensor        *rows = use->slot->rows;
     if (use->fresh) rows = op_replace_rows(t, rows, project_part(t, x, w, lora, D, 2 * D), use->active->index);
     if (use->frozen) {
-        int32_t  *index = tape_alloc(t, (size_t)run->all.n * sizeof *index);
+        int32_t  *index = tape_alloc(t, (size_t)run->all->n * sizeof *index);
         const int n     = index != NULL ? stopped_rows(run, use, index) : 0;
         if (n > 0) {
             scope_open(t, "frozen", -1);
@@ -82,7 +82,7 @@ Tensor *mor_block(MorRun *run, const VitBlock *w, Tensor *z, const BlockUse *use
         Tensor *q = project_part(t, x, w, c != NULL ? &c->qkv : NULL, 0, D), *kv = visible_rows(run, w, x, use);
         x = op_attention(t, (AttentionInput){.q = {q, 0, E}, .k = {kv, 0, E}, .v = {kv, D, E}, .n_heads = m->num_heads, .qk_width = E,
                                              .v_width = E, .scale = 1 / sqrt((double)E), .query_rows = &use->active->rows,
-                                             .key_rows = &run->all.rows});
+                                             .key_rows = &run->all->rows});
     }
     z = scope_close(t, add_branch(run, z, x, w->proj_w, w->proj_b, c != NULL ? &c->proj : NULL, c != NULL ? c->scale1 : NULL, use, 0));
 

@@ -13,20 +13,22 @@ bool run_begin(MorRun *run, MorVit *m, Tape *tape, const ModelInput *in, ModelOu
     const TokenRows *rows = vit_rows(tape, B, 1, m->n_patches, in->image_id);
     const int64_t    n    = (int64_t)B * m->T;
     *run = (MorRun){.m = m, .tape = tape, .in = in, .out = out, .B = B, .training = tape_step(tape).training};
-    if (rows == NULL) return false;
-    run->all        = (ActiveRows){*rows, tape_alloc(tape, (size_t)n * sizeof(int32_t)), (int)n};
+    run->all        = tape_alloc(tape, sizeof *run->all);      /* backward passes read it too */
+    int32_t *index  = tape_alloc(tape, (size_t)n * sizeof *index);
+    if (rows == NULL || run->all == NULL || index == NULL) return false;
+    *run->all       = (ActiveRows){*rows, index, (int)n};
     run->depth      = tape_alloc(tape, (size_t)n * sizeof *run->depth);
     run->taken      = tape_alloc(tape, (size_t)n * sizeof *run->taken);
     run->patch_rows = tape_alloc(tape, (size_t)n * sizeof *run->patch_rows);
     out->active     = tape_alloc(tape, (size_t)B * (size_t)m->n_steps * sizeof *out->active);
     if (tape_failed(tape)) return false;
     for (int i = 0, k = 0; i < n; i++) {
-        run->all.index[i] = i;
+        run->all->index[i] = i;
         if (rows->patch[i] >= 0) run->patch_rows[k++] = i;
     }
     memset(run->depth, 0, (size_t)n * sizeof *run->depth);
     memset(run->taken, 0, (size_t)n * sizeof *run->taken);
-    run->active = &run->all;
+    run->active = run->all;
     return true;
 }
 
@@ -62,7 +64,7 @@ void route_keep(MorRun *run, MorRoute *route, const uint8_t mark[]) {
 
 void route_end(MorRun *run, MorRoute *route, int s) {
     const ActiveRows *next = route->next;
-    route->all_plain = next->n == run->all.n && route->base == NULL;
+    route->all_plain = next->n == run->all->n && route->base == NULL;
     for (int i = 0; i < next->n; i++) {
         route->all_plain = route->all_plain && route->gate_at[i] == COMBINE_PLAIN;
         run->taken[next->index[i]]++;
@@ -176,10 +178,10 @@ void candidates_choose(const MorRun *run, Candidates *c, const Real *score, int 
 void candidates_route(MorRun *run, MorRoute *route, const Candidates *c, Tensor *gate) {
     const MorVit  *m     = run->m;
     const uint64_t began = clock_now_ns();
-    uint8_t       *mark  = tape_alloc(run->tape, (size_t)run->all.n + 1);
-    int32_t       *place = tape_alloc(run->tape, (size_t)run->all.n * sizeof *place);
+    uint8_t       *mark  = tape_alloc(run->tape, (size_t)run->all->n + 1);
+    int32_t       *place = tape_alloc(run->tape, (size_t)run->all->n * sizeof *place);
     if (tape_failed(run->tape)) return;
-    memset(mark, 0, (size_t)run->all.n);
+    memset(mark, 0, (size_t)run->all->n);
     for (int i = 0; i < run->active->n; i++) {
         const int row = run->active->index[i];
         mark[row]  = m->cls == CLS_ALWAYS && run->active->rows.patch[i] < 0;

@@ -31,7 +31,7 @@ struct MorRun {
     const ModelInput *in;
     ModelOutput      *out;
     int               B;
-    ActiveRows        all, *active;
+    ActiveRows       *all, *active;
     int32_t          *depth;     /* (B T) steps that each row has taken, or, once decided, will take */
     int32_t          *taken;     /* (B T) steps taken */
     int32_t          *patch_rows;/* (B N) rows of h that are patches */

@@ -311,7 +311,7 @@ static bool slots_outlive_recursions(const MorVit *m) {
 }
 
 static void slot_open(MorRun *run, KvSlot *slot) {
-    slot->rows      = tensor_matrix(run->tape, run->all.n, 2 * (int64_t)run->m->embed_dim);
+    slot->rows      = tensor_matrix(run->tape, run->all->n, 2 * (int64_t)run->m->embed_dim);
     slot->last_step = -1;
 }
 
@@ -326,7 +326,7 @@ static Tensor *apply_block(MorRun *run, KvSlot slots[], Tensor *h, Tensor *z, in
     BlockUse  use = {.active = run->active, .step = s, .h = h, .layer = l, .drop_path = drop_path_of(run, l)};
     KvSlot    once;
     if (position >= 0 && m->loop_conditioning > LOOP_STEP_EMBED) use.condition = &m->condition[position];
-    if (slots != NULL && (m->kv != KV_ALL || run->active->n < run->all.n)) {
+    if (slots != NULL && (m->kv != KV_ALL || run->active->n < run->all->n)) {
         if (position >= 0 && slots_outlive_recursions(m)) {
             use.slot = &slots[position % m->blocks_per_recursion];
         } else {
@@ -381,14 +381,14 @@ static Tensor *take_step(MorRun *run, KvSlot slots[], Tensor *h, int s, int firs
 static Tensor *answer(MorRun *run, Tensor *h, bool keep_tokens) {
     MorVit *m = run->m;
     Tape   *t = run->tape;
-    if (m->pool == POOL_TOKEN && !keep_tokens) h = op_gather_rows(t, h, vit_token_index(t, &run->all.rows, 0), run->B);
+    if (m->pool == POOL_TOKEN && !keep_tokens) h = op_gather_rows(t, h, vit_token_index(t, &run->all->rows, 0), run->B);
     h = op_layer_norm(t, h, m->norm_w, m->norm_b, VIT_NORM_EPS);
     if (keep_tokens) {
         run->out->tokens = h;
-        run->out->rows   = &run->all.rows;
+        run->out->rows   = &run->all->rows;
     }
-    if (m->pool == POOL_MEAN) h = op_mean_pool(t, h, &run->all.rows, 1);
-    else if (keep_tokens)     h = op_gather_rows(t, h, vit_token_index(t, &run->all.rows, 0), run->B);
+    if (m->pool == POOL_MEAN) h = op_mean_pool(t, h, &run->all->rows, 1);
+    else if (keep_tokens)     h = op_gather_rows(t, h, vit_token_index(t, &run->all->rows, 0), run->B);
     return op_linear(t, h, m->head_w, m->head_b, ACTIVATION_NONE, NULL);
 }
 
@@ -397,10 +397,10 @@ static Tensor *partial_tail(MorRun *run, Tensor *h) {
     MorVit  *m = run->m;
     Tape    *t = run->tape;
     MorRoute route;
-    uint8_t *mark = tape_alloc(t, (size_t)run->all.n + 1);
-    if (m->tail_tokens == TAIL_CLS) run->active = &run->all;
+    uint8_t *mark = tape_alloc(t, (size_t)run->all->n + 1);
+    if (m->tail_tokens == TAIL_CLS) run->active = run->all;
     if (mark == NULL || !route_begin(run, &route)) return h;
-    memset(mark, 0, (size_t)run->all.n);
+    memset(mark, 0, (size_t)run->all->n);
     for (int i = 0; i < run->active->n; i++)
         mark[run->active->index[i]] = m->tail_tokens == TAIL_ACTIVE || run->active->rows.patch[i] < 0;
     route_keep(run, &route, mark);
@@ -444,7 +444,7 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
             h = scope_close(t, apply_block(&run, NULL, h, h, 0, -1));
         }
         if (m->router->begin != NULL) m->router->begin(&run, h);
-        if (run.h0 != NULL && !tape_failed(t)) h = op_gather_rows(t, h, run.all.index, run.all.n);      /* h0 stays as it is */
+        if (run.h0 != NULL && !tape_failed(t)) h = op_gather_rows(t, h, run.all->index, run.all->n);      /* h0 stays as it is */
         for (int r = 0; r < R && !tape_failed(t); r++) {
             h = take_step(&run, slots, h, r, first + r * K, K, "recursions", r);
             if (run.training && m->deep_supervision > 0 && r < R - 1 && !tape_failed(t)) {
@@ -455,7 +455,7 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
         }
         if (m->middle && !tape_failed(t)) {
             scope_open(t, "last", -1);
-            if (m->tail_tokens == TAIL_ALL) run.active = &run.all;
+            if (m->tail_tokens == TAIL_ALL) run.active = run.all;
             h = m->tail_tokens == TAIL_ALL ? apply_block(&run, NULL, h, h, m->n_layers - 1, m->n_steps) : partial_tail(&run, h);
             h = scope_close(t, h);
         }

@@ -10,7 +10,7 @@ static void embedded(MorRun *run, Tensor *x) {
     const MorVit *m = run->m;
     if (m->router_placement != PLACEMENT_ONCE) return;
     scope_open(run->tape, "router", -1);
-    run->scores = router_net_scores(run, &m->net[0], m->router_detach ? detached(run->tape, x) : x, &run->all.rows);
+    run->scores = router_net_scores(run, &m->net[0], m->router_detach ? detached(run->tape, x) : x, &run->all->rows);
     run->gates  = op_gate(run->tape, run->scores, (GateActivation)m->activation, m->alpha);
     scope_close_many(run->tape, (Tensor **[]){&run->scores, &run->gates}, 2);
 }
@@ -32,7 +32,7 @@ static void score(MorRun *run, Tensor *h, int r, Candidates *c, Tensor **scores,
         *scores = op_row_scores(t, x, net->w[0], c->row, c->n);
     } else {
         int32_t *patch = tape_alloc(t, (size_t)(c->n + 1) * sizeof *patch);
-        for (int i = 0; patch != NULL && i < c->n; i++) patch[i] = run->all.rows.patch[c->row[i]];
+        for (int i = 0; patch != NULL && i < c->n; i++) patch[i] = run->all->rows.patch[c->row[i]];
         const TokenRows rows = {run->B, c->offset, patch, run->in->image_id};
         *scores = router_net_scores(run, net, op_gather_rows(t, x, c->row, patch != NULL ? c->n : 0), &rows);
     }

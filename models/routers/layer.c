@@ -14,7 +14,7 @@
 static int n_outputs(const MorVit *m) { return m->n_layers; }
 
 static Tensor *gumbel(MorRun *run, int L) {
-    Tensor         *noise  = tensor_matrix(run->tape, run->all.n, L);
+    Tensor         *noise  = tensor_matrix(run->tape, run->all->n, L);
     const TapeStep  step   = tape_step(run->tape);
     const RngStream stream = rng_stream(step.seed, "router");
     if (tape_failed(run->tape)) return noise;
@@ -23,9 +23,9 @@ static Tensor *gumbel(MorRun *run, int L) {
         return noise;
     }
     for (int b = 0; b < run->B; b++)
-        for (int i = run->all.rows.offset[b]; i < run->all.rows.offset[b + 1]; i++)
+        for (int i = run->all->rows.offset[b]; i < run->all->rows.offset[b + 1]; i++)
             for (int l = 0; l < L; l++) {
-                const RngKey key = {.step = step.step, .image = run->in->image_id[b], .layer = l, .patch = run->all.rows.patch[i]};
+                const RngKey key = {.step = step.step, .image = run->in->image_id[b], .layer = l, .patch = run->all->rows.patch[i]};
                 /* uniform() may be 0, never 1: -log(-log u) with u moved into (0, 1) by half a step */
                 noise->data[(int64_t)i * L + l] = (Real)-log(-log(rng_uniform(stream, key) + 0x1p-54));
             }
@@ -35,12 +35,12 @@ static Tensor *gumbel(MorRun *run, int L) {
 static void decide(MorRun *run, const Tensor *z) {
     const int      L     = run->m->n_layers;
     const int32_t *given = run->in->given != NULL ? run->in->given->depth : NULL;
-    for (int i = 0; i < run->all.n; i++) {
+    for (int i = 0; i < run->all->n; i++) {
         const Real *logit = z->data + (int64_t)i * L;
         int         best  = 0;
         for (int l = 1; l < L; l++)
             if (logit[l] > logit[best]) best = l;
-        run->depth[i] = given != NULL ? given[i] : run->all.rows.patch[i] < 0 ? L : best + 1;
+        run->depth[i] = given != NULL ? given[i] : run->all->rows.patch[i] < 0 ? L : best + 1;
     }
 }
 
@@ -48,7 +48,7 @@ static void embedded(MorRun *run, Tensor *x) {
     const MorVit *m = run->m;
     Tape         *t = run->tape;
     scope_open(t, "router", -1);
-    Tensor *z = router_net_scores(run, &m->net[0], m->router_detach ? detached(t, x) : x, &run->all.rows);
+    Tensor *z = router_net_scores(run, &m->net[0], m->router_detach ? detached(t, x) : x, &run->all->rows);
     run_add_router_losses(run, z, NULL, run->patch_rows, (int64_t)run->B * m->n_patches);
     if (run->training) z = op_add(t, z, gumbel(run, m->n_layers));
     if (!tape_failed(t)) decide(run, z);
@@ -58,10 +58,10 @@ static void embedded(MorRun *run, Tensor *x) {
 
 static void choose(MorRun *run, Tensor *h, int l, MorRoute *route) {
     const int L    = run->m->n_layers;
-    uint8_t  *mark = tape_alloc(run->tape, (size_t)run->all.n + 1);
+    uint8_t  *mark = tape_alloc(run->tape, (size_t)run->all->n + 1);
     (void)h;
     if (mark == NULL) return;
-    for (int i = 0; i < run->all.n; i++) mark[i] = run->training || run->depth[i] > l;
+    for (int i = 0; i < run->all->n; i++) mark[i] = run->training || run->depth[i] > l;
     route_keep(run, route, mark);
     if (!run->training) return;
     route->gate = run->gates;

@@ -5,9 +5,9 @@
 
 static void choose(MorRun *run, Tensor *h, int s, MorRoute *route) {
     (void)h; (void)s;
-    uint8_t *mark = tape_alloc(run->tape, (size_t)run->all.n + 1);
+    uint8_t *mark = tape_alloc(run->tape, (size_t)run->all->n + 1);
     if (mark == NULL) return;
-    memset(mark, 1, (size_t)run->all.n);
+    memset(mark, 1, (size_t)run->all->n);
     route_keep(run, route, mark);
 }
 

@@ -15,7 +15,7 @@ static void choose(MorRun *run, Tensor *h, int r, MorRoute *route) {
     for (int b = 0; score != NULL && b < run->B; b++)
         for (int i = c.offset[b]; i < c.offset[b + 1]; i++)
             score[i] = (Real)rng_uniform(stream, (RngKey){.step = step.step, .image = run->in->image_id[b], .layer = r,
-                                                          .patch = run->all.rows.patch[c.row[i]]});
+                                                          .patch = run->all->rows.patch[c.row[i]]});
     if (score != NULL) candidates_choose(run, &c, score, r);
     if (!tape_failed(run->tape)) candidates_route(run, route, &c, NULL);
     scope_close_many(run->tape, NULL, 0);

@@ -19,8 +19,8 @@ static void decide(MorRun *run, const Tensor *p) {
     MorVit        *m     = run->m;
     const int32_t *given = run->in->given != NULL ? run->in->given->depth : NULL;
     if (run->training) memset(m->load, 0, sizeof m->load);
-    for (int i = 0; i < run->all.n; i++) {
-        const bool cls = run->all.rows.patch[i] < 0;
+    for (int i = 0; i < run->all->n; i++) {
+        const bool cls = run->all->rows.patch[i] < 0;
         run->depth[i]  = given != NULL ? given[i] : cls ? m->recursions
                        : best_depth(m->recursions, p->data + (int64_t)i * m->recursions, m->router_bias != NULL ? m->router_bias->data : NULL);
         if (run->training && !cls) m->load[run->depth[i] - 1]++;
@@ -32,7 +32,7 @@ static void begin(MorRun *run, Tensor *h) {
     Tape         *t = run->tape;
     const int64_t n_patches = (int64_t)run->B * m->n_patches;
     scope_open(t, "router", -1);
-    Tensor *z = router_net_scores(run, &m->net[0], m->router_detach ? detached(t, h) : h, &run->all.rows);
+    Tensor *z = router_net_scores(run, &m->net[0], m->router_detach ? detached(t, h) : h, &run->all->rows);
     run_add_router_losses(run, z, run->patch_rows, run->patch_rows, n_patches);
     run->gates = op_softmax(t, m->temperature == 1 ? z : op_scale(t, z, 1 / m->temperature));
     run->gates = scope_close(t, run->gates);
@@ -42,10 +42,10 @@ static void begin(MorRun *run, Tensor *h) {
 
 static void choose(MorRun *run, Tensor *h, int r, MorRoute *route) {
     const MorVit *m    = run->m;
-    uint8_t      *mark = tape_alloc(run->tape, (size_t)run->all.n + 1);
+    uint8_t      *mark = tape_alloc(run->tape, (size_t)run->all->n + 1);
     (void)h;
     if (mark == NULL) return;
-    for (int i = 0; i < run->all.n; i++) mark[i] = run->depth[i] > r;
+    for (int i = 0; i < run->all->n; i++) mark[i] = run->depth[i] > r;
     route_keep(run, route, mark);
     if (m->combine == COMBINE_RULE_REPLACE) return;
     route->gate = run->gates;
