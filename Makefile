@@ -71,7 +71,7 @@ REPLAYS   := $(FUZZ_C:%.c=$(BUILD)/%)
 BENCH_C   := $(wildcard tests/bench/*.c)
 BENCHES   := $(BENCH_C:%.c=$(BUILD)/%)
 # gradient checks need the same tests in double precision
-DOUBLE_TESTS := tests/test_ops
+DOUBLE_TESTS := tests/test_ops tests/test_mor_vit
 
 # as many jobs as CPUs unless told otherwise; commands in full with V=1
 ifeq ($(MAKELEVEL),0)

@@ -12,12 +12,15 @@ static Tensor *project(Tape *t, Tensor *x, Tensor *w, Tensor *b, const MorLora *
     return op_linear(t, x, w, b, ACTIVATION_NONE, op_linear(t, low, lora->b, NULL, ACTIVATION_NONE, NULL));
 }
 
+/* A x, or NULL without low-rank weights. */
+static Tensor *low_rank(Tape *t, Tensor *x, const MorCondition *c) {
+    return c != NULL && c->qkv.a != NULL ? op_linear(t, x, c->qkv.a, NULL, ACTIVATION_NONE, NULL) : NULL;
+}
+
 /* Rows first .. first+n-1 of qkv alone. */
-static Tensor *project_part(Tape *t, Tensor *x, const VitBlock *w, const MorLora *lora, int64_t first, int64_t n) {
+static Tensor *project_part(Tape *t, Tensor *x, Tensor *low, const VitBlock *w, const MorCondition *c, int64_t first, int64_t n) {
     Tensor *part = op_linear_part(t, x, w->qkv_w, w->qkv_b, first, n);
-    if (lora == NULL || lora->a == NULL) return part;
-    Tensor *low = op_linear(t, x, lora->a, NULL, ACTIVATION_NONE, NULL);
-    return op_add(t, part, op_linear_part(t, low, lora->b, NULL, first, n));
+    return low == NULL ? part : op_add(t, part, op_linear_part(t, low, c->qkv.b, NULL, first, n));
 }
 
 static Tensor *add_branch(MorRun *run, Tensor *z, Tensor *x, Tensor *w, Tensor *b, const MorLora *lora, Tensor *scale, const BlockUse *use,
@@ -46,20 +49,19 @@ static int stopped_rows(const MorRun *run, const BlockUse *use, int32_t *index) 
     return n;
 }
 
-/* The slot as this block sees it: x = norm1 of the active rows. */
-static Tensor *visible_rows(MorRun *run, const VitBlock *w, Tensor *x, const BlockUse *use) {
-    Tape          *t = run->tape;
-    const int64_t  D = run->m->embed_dim;
-    const MorLora *lora = use->condition != NULL ? &use->condition->qkv : NULL;
-    Tensor        *rows = use->slot->rows;
-    if (use->fresh) rows = op_replace_rows(t, rows, project_part(t, x, w, lora, D, 2 * D), use->active->index);
+/* The slot as this block sees it: x = norm1 of the active rows, low = A x or NULL. */
+static Tensor *visible_rows(MorRun *run, const VitBlock *w, Tensor *x, Tensor *low, const BlockUse *use) {
+    Tape         *t = run->tape;
+    const int64_t D = run->m->embed_dim;
+    Tensor       *rows = use->slot->rows;
+    if (use->fresh) rows = op_replace_rows(t, rows, project_part(t, x, low, w, use->condition, D, 2 * D), use->active->index);
     if (use->frozen) {
         int32_t  *index = tape_alloc(t, (size_t)run->all->n * sizeof *index);
         const int n     = index != NULL ? stopped_rows(run, use, index) : 0;
         if (n > 0) {
             scope_open(t, "frozen", -1);
             Tensor *stopped = norm1(t, w, use->condition, op_gather_rows(t, use->h, index, n));
-            rows = op_replace_rows(t, rows, project_part(t, stopped, w, lora, D, 2 * D), index);
+            rows = op_replace_rows(t, rows, project_part(t, stopped, low_rank(t, stopped, use->condition), w, use->condition, D, 2 * D), index);
             scope_close_many(t, NULL, 0);
         }
     }
@@ -79,7 +81,7 @@ Tensor *mor_block(MorRun *run, const VitBlock *w, Tensor *z, const BlockUse *use
     if (use->slot == NULL) {
         x = op_attention(t, attention_qkv(project(t, x, w->qkv_w, w->qkv_b, &c->qkv), m->num_heads, &use->active->rows));
     } else {
-        Tensor *q = project_part(t, x, w, c != NULL ? &c->qkv : NULL, 0, D), *kv = visible_rows(run, w, x, use);
+        Tensor *low = low_rank(t, x, c), *q = project_part(t, x, low, w, c, 0, D), *kv = visible_rows(run, w, x, low, use);
         x = op_attention(t, (AttentionInput){.q = {q, 0, E}, .k = {kv, 0, E}, .v = {kv, D, E}, .n_heads = m->num_heads, .qk_width = E,
                                              .v_width = E, .scale = 1 / sqrt((double)E), .query_rows = &use->active->rows,
                                              .key_rows = &run->all->rows});

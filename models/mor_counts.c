@@ -26,16 +26,19 @@ static void norms(const Cost *c, int64_t rows) {
     c->out->elementwise         += 5 * rows * c->D;
 }
 
-/* t queries; slot: keys of all T tokens, of which `fresh` active and `frozen` stopped rows are computed now */
+/* t queries; slot: keys of all T tokens, else those of the queries; `fresh` active and `frozen` stopped rows' are computed now */
 static void block(const Cost *c, int64_t t, bool slot, int64_t fresh, int64_t frozen, bool conditioned) {
     const bool    lora = conditioned && c->m->loop_conditioning == LOOP_LORA, scale = conditioned && c->m->loop_conditioning == LOOP_SCALE;
     const int64_t D = c->D, s = slot ? c->T : t;
     norms(c, 2 * t + frozen);
-    if (!slot) {
-        products(c, t, D, 3 * D, true, lora);
-    } else {
-        products(c, t, D, D, true, lora);
-        products(c, fresh + frozen, D, 2 * D, true, lora);
+    products(c, t, D, D, true, false);                                  /* queries; keys and values */
+    products(c, fresh + frozen, D, 2 * D, true, false);
+    if (lora) {
+        const int64_t rank = c->m->lora_rank, added = t + 2 * (fresh + frozen);
+        products(c, t + frozen, D, rank, false, false);
+        c->out->macs        += added * D * rank;
+        c->out->activations += added * D;
+        c->out->elementwise += added * D;
     }
     c->out->macs           += 2 * t * s * D;
     c->out->macs_attention += 2 * t * s * D;
@@ -81,11 +84,13 @@ static int64_t rows_of(const MorVit *m, const RouteCounts *route, int s) {
     return m->router->capacities ? mor_keep(m, s, mor_capacity(m, s)) + (m->cls == CLS_ALWAYS) : m->T;
 }
 
-/* Whether the stream itself takes the step: all rows, no gates. */
-static bool whole_stream(const MorVit *m, int64_t t) {
-    if (t < m->T) return false;
-    if (m->router == &router_none || m->router->by_layer || m->combine == COMBINE_RULE_REPLACE) return true;
-    return m->router == &router_random && m->combine == COMBINE_RULE_DELTA && m->alpha == 1;
+/* Rows of step s that come back through a gate; `after`: rows of the next step. */
+static int64_t gated_rows(const MorVit *m, int64_t t, int64_t after, bool last) {
+    const bool paper = m->combine == COMBINE_RULE_PAPER;
+    if (m->router == &router_none || m->router->by_layer || m->combine == COMBINE_RULE_REPLACE) return 0;
+    if (m->router == &router_token) return last ? t - (paper ? 0 : 1) : t - after;
+    if (m->router == &router_random && !paper && m->alpha == 1) return 0;
+    return t - (m->cls == CLS_ALWAYS && !paper);
 }
 
 static bool slot_stays(const MorVit *m) {
@@ -113,18 +118,18 @@ static void steps(const Cost *c, const RouteCounts *route) {
             }
             block(c, t, slot, fresh, frozen, position >= 0);
         }
-        if (!whole_stream(m, t)) c->out->elementwise += 2 * t * c->D;           /* combine */
+        const bool last = s == m->n_steps - 1;
+        c->out->elementwise += 2 * c->D * gated_rows(m, t, last ? 0 : rows_of(m, route, s + 1), last);
         before = t;
     }
     if (!m->middle || m->router->by_layer) return;
     if (m->tail_tokens == TAIL_ALL) {
-        block(c, c->T, false, 0, 0, false);
+        block(c, c->T, false, c->T, 0, false);
         return;
     }
     const int64_t t = m->tail_tokens == TAIL_CLS ? 1 : before;
     const bool    slot = m->tail_tokens == TAIL_CLS || m->kv != KV_ACTIVE;
     block(c, t, slot, t, slot ? c->T - t : 0, false);
-    c->out->elementwise += 2 * t * c->D;
 }
 
 void mor_vit_count(const void *self, const RouteCounts *route, ModelCounts *out) {
@@ -133,7 +138,7 @@ void mor_vit_count(const void *self, const RouteCounts *route, ModelCounts *out)
     const Cost    c = {m, out, D, m->mlp_width, m->num_heads, T};
     *out = (ModelCounts){.macs = N * m->in_chans * m->patch_size * m->patch_size * D, .activations = N * D, .elementwise = N * D + T * D};
     router_at_start(&c);
-    if (m->middle && !m->router->by_layer) block(&c, T, false, 0, 0, false);
+    if (m->middle && !m->router->by_layer) block(&c, T, false, T, 0, false);
     steps(&c, route);
     norms(&c, m->pool == POOL_MEAN ? T : 1);
     if (m->pool == POOL_MEAN) out->elementwise += T * D;

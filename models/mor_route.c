@@ -13,6 +13,7 @@ bool run_begin(MorRun *run, MorVit *m, Tape *tape, const ModelInput *in, ModelOu
     const TokenRows *rows = vit_rows(tape, B, 1, m->n_patches, in->image_id);
     const int64_t    n    = (int64_t)B * m->T;
     *run = (MorRun){.m = m, .tape = tape, .in = in, .out = out, .B = B, .training = tape_step(tape).training};
+    run->losses = run->training && tape_recording(tape);
     run->all        = tape_alloc(tape, sizeof *run->all);      /* backward passes read it too */
     int32_t *index  = tape_alloc(tape, (size_t)n * sizeof *index);
     if (rows == NULL || run->all == NULL || index == NULL) return false;
@@ -64,6 +65,8 @@ void route_keep(MorRun *run, MorRoute *route, const uint8_t mark[]) {
 
 void route_end(MorRun *run, MorRoute *route, int s) {
     const ActiveRows *next = route->next;
+    CHECK(s > 0 || next->n == run->all->n || (run->m->kv != KV_SHARE && run->m->kv != KV_UPDATE),
+          "recursion 1 has %d of %d tokens, but all must leave their keys and values there", next->n, run->all->n);
     route->all_plain = next->n == run->all->n && route->base == NULL;
     for (int i = 0; i < next->n; i++) {
         route->all_plain = route->all_plain && route->gate_at[i] == COMBINE_PLAIN;
@@ -153,12 +156,15 @@ static void choose_best_of_each(const MorRun *run, Candidates *c, const Real *sc
 
 void candidates_choose(const MorRun *run, Candidates *c, const Real *score, int r) {
     const MorVit  *m     = run->m;
-    const int      keep  = mor_keep(m, r, capacity_now(run, r));
+    const double   capacity = capacity_now(run, r);
+    const int      keep  = mor_keep(m, r, capacity);
     const uint64_t began = clock_now_ns();
     int32_t       *order = tape_alloc(run->tape, (size_t)(c->n + 1) * sizeof *order);
     if (order == NULL) return;
     if (run->in->given != NULL && run->in->given->depth != NULL)
         for (int i = 0; i < c->n; i++) c->chosen[i] = run->in->given->depth[c->row[i]] > r;
+    else if (capacity >= 1)                              /* nothing to select, by threshold neither: all go on */
+        memset(c->chosen, 1, (size_t)c->n);
     else if (m->select == SELECT_THRESHOLD && !run->training)
         for (int i = 0; i < c->n; i++) c->chosen[i] = activation(m, (double)score[c->at[i]]) > m->threshold;
     else if (m->select == SELECT_BATCHK && !run->training)
@@ -209,7 +215,7 @@ void candidates_route(MorRun *run, MorRoute *route, const Candidates *c, Tensor 
 
 void run_add_loss(MorRun *run, const char *name, Tensor *value, double weight) {
     ModelOutput *out = run->out;
-    if (!run->training || weight == 0 || tape_failed(run->tape)) return;
+    if (!run->losses || weight == 0 || tape_failed(run->tape)) return;
     CHECK(out->n_loss_parts < LOSS_PARTS_MAX, "more than %d terms of loss", LOSS_PARTS_MAX);
     out->loss_part[out->n_loss_parts++] = (LossPart){name, value, weight};
     Tensor *term = weight == 1 ? value : op_scale(run->tape, value, weight);
@@ -219,7 +225,7 @@ void run_add_loss(MorRun *run, const char *name, Tensor *value, double weight) {
 void run_add_router_losses(MorRun *run, Tensor *z, const int32_t *z_rows, const int32_t *rows, int64_t n_rows) {
     const MorVit *m = run->m;
     Tape         *t = run->tape;
-    if (!run->training || tape_failed(t)) return;
+    if (!run->losses || tape_failed(t)) return;
     if (m->z_weight > 0)
         run_add_loss(run, "z_loss", op_z_loss(t, z_rows == NULL ? z : op_gather_rows(t, z, z_rows, n_rows)), m->z_weight);
     if (m->balance_weight <= 0 || m->balance == BALANCE_NONE || m->balance == BALANCE_LOSSFREE) return;

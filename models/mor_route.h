@@ -39,7 +39,7 @@ struct MorRun {
     Tensor           *gates;     /* made of them, or NULL */
     Tensor           *h0;        /* router token: input of recursion 1 */
     Tensor           *aux_bce, *z_loss;     /* sums over the recursions so far */
-    bool              training;
+    bool              training, losses;     /* losses: also recording, so that they have a gradient */
 };
 
 bool run_begin(MorRun *run, MorVit *m, Tape *tape, const ModelInput *in, ModelOutput *out);

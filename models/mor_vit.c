@@ -56,7 +56,7 @@ static const Field fields[] = {
     REAL_FIELD(MorVit, alpha,       0, 100,   1,   "factor of the gate"),
     WORD_FIELD(MorVit, combine,     combines, COMBINE_RULE_DELTA, "delta h + g (y - h); paper h + g y; replace y"),
     WORD_FIELD(MorVit, kv,          kv_rules, KV_AUTO, "keys and values: of active tokens; of recursion 1; of recursion 1 with active rows overwritten; of all tokens. auto: active (router layer: all)"),
-    WORD_FIELD(MorVit, select,      selections, SELECT_TOPK, "at inference: best k of each image; gate activation above threshold; best k of the batch"),
+    WORD_FIELD(MorVit, select,      selections, SELECT_TOPK, "at inference: best k of each image; gate activation above threshold (in recursions of a capacity below 1); best k of the batch"),
     REAL_FIELD(MorVit, threshold,   -100, 100, 0.5, "select threshold: tokens whose activation exceeds it go on"),
     WORD_FIELD(MorVit, pool,        pools, POOL_TOKEN, "what the head reads: the class token or the mean of the patches"),
     WORD_FIELD(MorVit, activation,  activations, GATE_SIGMOID, "of the gate"),
@@ -447,7 +447,7 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
         if (run.h0 != NULL && !tape_failed(t)) h = op_gather_rows(t, h, run.all->index, run.all->n);      /* h0 stays as it is */
         for (int r = 0; r < R && !tape_failed(t); r++) {
             h = take_step(&run, slots, h, r, first + r * K, K, "recursions", r);
-            if (run.training && m->deep_supervision > 0 && r < R - 1 && !tape_failed(t)) {
+            if (run.losses && m->deep_supervision > 0 && r < R - 1 && !tape_failed(t)) {
                 scope_open(t, "deep", r);
                 out->logits_deep[out->n_logits_deep++] = answer(&run, h, false);
                 scope_close_many(t, NULL, 0);

@@ -11,6 +11,8 @@
 #include "engine/kernels.def"
 #undef KERNEL
 
+#include "tests/backend_routing_trials.h"
+
 /* ---- products ---- */
 
 static Real *magnitudes(Trial *t, int64_t n, const Real *x) {

@@ -36,8 +36,11 @@ static void backward(Node *n) {
 }
 
 static OpCost cost(const Node *n) {
-    const int64_t count = tensor_count(n->in[1]);
-    return (OpCost){.elementwise = 2 * count, .bytes = 3 * count * (int64_t)sizeof(Real)};
+    const CombineRule *r = &((const CombineRows *)n->saved)->rule;
+    const int64_t      n_rows = n->in[1]->dim[0], D = n->in[1]->dim[1];
+    int64_t            gated  = 0;
+    for (int64_t i = 0; i < n_rows; i++) gated += r->gate_at[i] != COMBINE_PLAIN;
+    return (OpCost){.elementwise = 2 * gated * D, .bytes = (2 * n_rows + gated) * D * (int64_t)sizeof(Real)};
 }
 
 static Tensor *sample(Tape *tape, int variant) {

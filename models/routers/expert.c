@@ -52,7 +52,7 @@ static void choose(MorRun *run, Tensor *h, int r, MorRoute *route) {
     candidates_choose(run, &c, scores->data, r);
     if (!tape_failed(run->tape)) candidates_route(run, route, &c, gates);
     scope_close_many(run->tape, NULL, 0);
-    if (!run->training || (run->m->aux_weight == 0 && run->m->z_weight == 0) || tape_failed(run->tape)) return;
+    if (!run->losses || (run->m->aux_weight == 0 && run->m->z_weight == 0) || tape_failed(run->tape)) return;
     scope_open(run->tape, "router", -1);
     sum_up(run, &run->aux_bce, op_selection_bce(run->tape, scores, c.at, c.chosen, c.n));
     if (run->m->z_weight > 0) sum_up(run, &run->z_loss, op_z_loss(run->tape, scores));

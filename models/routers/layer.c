@@ -53,7 +53,7 @@ static void embedded(MorRun *run, Tensor *x) {
     if (run->training) z = op_add(t, z, gumbel(run, m->n_layers));
     if (!tape_failed(t)) decide(run, z);
     if (run->training) run->gates = op_depth_gates(t, op_softmax(t, m->temperature == 1 ? z : op_scale(t, z, 1 / m->temperature)), run->depth);
-    scope_close_many(t, NULL, 0);
+    run->gates = scope_close(t, run->gates);
 }
 
 static void choose(MorRun *run, Tensor *h, int l, MorRoute *route) {
