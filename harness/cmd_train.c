@@ -10,6 +10,7 @@
 #include "harness/interrupt.h"
 #include "harness/options.h"
 #include "harness/session.h"
+#include "harness/start_weights.h"
 #include "harness/train.h"
 
 #include <math.h>
@@ -31,7 +32,7 @@ typedef struct Job {
     Result       *result;
     TrainRun      run;
     Evaluation    evaluation;
-    char          starting_sha256[65], starting_warning[512];   /* of --weights or train.init_from_weights; "" without */
+    StartingWeights starting;
     char          teacher_sha256[65];
     int           lock;
 } Job;
@@ -40,6 +41,7 @@ static void job_free(Job *j) {
     train_run_free(&j->run);
     result_destroy(j->result);
     json_decref(j->settings);
+    json_decref(j->starting.source);
     tape_destroy(j->tape);
     dataset_close(j->train_data);
     dataset_close(j->test_data);
@@ -75,7 +77,7 @@ static bool settings_digest(Job *j, Error *err) {
     bool  ok   = text != NULL ? digest_sha256(text, strlen(text), digest, err) : FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
     if (ok) {
         snprintf(all, sizeof all, "%s %s %s %s %d%s%s", digest, j->train_data->digest, j->test_data->digest, runtime_backend()->name,
-                 runtime_threads(), j->starting_sha256[0] != '\0' ? " " : "", j->starting_sha256);
+                 runtime_threads(), j->starting.sha256[0] != '\0' ? " " : "", j->starting.sha256);
         ok = digest_sha256(all, strlen(all), digest, err);
     }
     if (ok) snprintf(j->run.config_digest, sizeof j->run.config_digest, "%.16s", digest);
@@ -92,44 +94,13 @@ static bool check_distilled(const Model *m, const TrainSettings *s, Error *err) 
                 "train.distill (soft or hard)");
 }
 
-/* What the other models are, in place of the files they were read from: {"model": settings, "weights_sha256": ...}. */
-static void put_other_model(json_t *train, const char *key, const char *path_key, const Model *m, const char *sha256) {
+/* What another model is, in place of the files it was read from: {"model": settings, "weights_sha256": ...}. Takes model. */
+static void put_other_model(json_t *train, const char *key, const char *path_key, json_t *model, const char *sha256) {
     json_t *other = json_object();
-    json_object_set_new(other, "model", model_to_json(m));
+    json_object_set_new(other, "model", model);
     json_object_set_new(other, "weights_sha256", json_string(sha256));
     json_object_set_new(train, key, other);
     json_object_del(train, path_key);
-}
-
-/* Starting weights: those of a file, or of a model of another kind by its rule. */
-static bool start_from_other(Job *j, Error *err) {
-    const TrainSettings *s     = &j->train;
-    Model               *other = NULL;
-    bool                 ok    = false;
-    if (j->model->kind->init_from == NULL)
-        return FAIL(err, "/train/init_from", "%s cannot be started from another model; train from random weights, or give --weights of its own kind",
-                    j->model->kind->name);
-    if (!model_from_name_or_file(&other, s->init_from, "/train/init_from", err)
-        || !model_load(other, s->init_from_weights, (LoadOptions){0}, j->starting_sha256, j->starting_warning, err)
-        || !j->model->kind->init_from(j->model->self, other, s->init_rule, err))
-        goto done;
-    params_touch(j->model->params);
-    put_other_model(json_object_get(j->settings, "train"), "init_from", "init_from_weights", other, j->starting_sha256);
-    ok = true;
-done:
-    model_destroy(other);
-    return ok;
-}
-
-static bool start_weights(Job *j, const char *weights, Error *err) {
-    params_init(j->model->params, (uint64_t)j->train.seed);
-    if (j->train.init_from[0] != '\0') {
-        if (weights != NULL) return FAIL(err, "/train/init_from", "cannot be given beside --weights");
-        return start_from_other(j, err);
-    }
-    if (weights != NULL && !model_load(j->model, weights, (LoadOptions){.new_head = true}, j->starting_sha256, j->starting_warning, err)) return false;
-    if (j->starting_warning[0] != '\0') fprintf(stderr, "warning: %s: %s\n", weights, j->starting_warning);
-    return true;
 }
 
 static bool open_data(Job *j, Error *err) {
@@ -158,15 +129,18 @@ static bool count_shared(Job *j, Error *err) {
 static bool prepare(Job *j, const char *path, int n_overrides, char **override, const char *weights, Error *err) {
     if (!config_load(&j->config, path, n_overrides, override, err) || !config_data(&j->config, &j->data, err)
         || !config_train(&j->config, &j->train, err) || !config_model(&j->config, &j->model, err)
-        || !train_settings_check(&j->train, err) || !check_distilled(j->model, &j->train, err) || !data_settings_check(&j->data, err))
+        || !check_distilled(j->model, &j->train, err) || !data_settings_check(&j->data, err))
         return error_in(err, path);
     if (!open_data(j, err)) return false;
     j->settings = settings_to_json(&j->data, j->model, &j->train);
     if (j->settings == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
-    if (!start_weights(j, weights, err)) return false;
+    if (!start_weights(j->model, &j->train, weights, &j->starting, err)) return false;
+    if (j->starting.source != NULL)
+        put_other_model(json_object_get(j->settings, "train"), "init_from", "init_from_weights", json_incref(j->starting.source), j->starting.sha256);
     if (train_has_teacher(&j->train)) {
         if (!teacher_create(&j->teacher, &j->train, runtime_backend(), j->teacher_sha256, err)) return false;
-        put_other_model(json_object_get(j->settings, "train"), "teacher", "teacher_weights", teacher_model(j->teacher), j->teacher_sha256);
+        put_other_model(json_object_get(j->settings, "train"), "teacher", "teacher_weights", model_to_json(teacher_model(j->teacher)),
+                        j->teacher_sha256);
     }
     return settings_digest(j, err) && count_shared(j, err) && tape_create(&j->tape, runtime_backend(), err);
 }
@@ -202,7 +176,7 @@ static bool write_result(Job *j, const char *dir, Error *err) {
     result_set_depth(out, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);
     const double macs = (double)e->macs_executed / (double)e->images_count;
     result_set_macs_executed(out, macs, macs, macs);
-    if (strstr(j->starting_warning, "resampled from") != NULL) result_warn_detail(out, WARN_resampled_weights, "%s", j->starting_warning);   /* a new head is trained here */
+    if (strstr(j->starting.warning, "resampled from") != NULL) result_warn_detail(out, WARN_resampled_weights, "%s", j->starting.warning);   /* a new head is trained here */
     if (r->resumed_count > 0) result_warn_detail(out, WARN_resumed, "%d times", r->resumed_count);
     if (j->data.limit > 0 || j->data.test_limit > 0) result_warn(out, WARN_data_limited);
     const int64_t step_images = (int64_t)j->train.batch_size * j->train.accumulate;
@@ -272,7 +246,7 @@ int cmd_train(int argc, char **argv, Error *err) {
     interrupt_catch();
     if (!runtime_begin(err) || !prepare(j, path, argc - first - 1, argv + first + 1, weights, err)
         || !session_result(&j->result, "train", j->settings, false, argc, argv, err)
-        || !result_set_model(j->result, j->model, j->starting_sha256, err)
+        || !result_set_model(j->result, j->model, j->starting.sha256, err)
         || !result_set_data(j->result, j->train_data, err) || !result_set_test_data(j->result, j->test_data, err))
         goto done;
     result_set_division(j->result, j->held_out, j->test_shared, j->held_out_shared);
