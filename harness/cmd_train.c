@@ -171,6 +171,7 @@ static bool write_result(Job *j, const char *dir, Error *err) {
     if (!model_save(j->model, path, sha256, err)) return false;
     result_set_trained_weights(out, sha256);
     put_curve(j);
+    for (int i = 0; i < 3; i++) result_warn_damaged(out, (const Dataset *[]){j->train_data, j->test_data, j->held_out}[i]);
     result_set_accuracy(out, &(ResultAccuracy){e->images_count, e->top1_count, j->test_data->n_classes > 5 ? e->top5_count : -1, e->loss});
     json_put_text(result_block(out, "accuracy"), "predictions_sha256", e->predictions_sha256);
     result_set_depth(out, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);

@@ -228,6 +228,13 @@ bool dataset_read(const Dataset *d, int64_t index, uint8_t *pixels, int *label, 
 
 bool dataset_digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err) { return d->kind->digest(d, hex, err); }
 
+int64_t dataset_damaged(const Dataset *d, char first[DATASET_PATH_BYTES]) {
+    const char *name = "";
+    const int64_t n  = d != NULL && d->kind->damaged != NULL ? d->kind->damaged(d, &name) : 0;
+    snprintf(first, DATASET_PATH_BYTES, "%s", name);
+    return n;
+}
+
 /* ---- images in two sets ---- */
 
 static bool hash_of(const Dataset *d, int64_t index, uint64_t *hash, Error *err) {

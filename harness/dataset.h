@@ -83,6 +83,8 @@ struct DatasetKind {
     bool   (*hash)(const Dataset *d, int64_t index, uint64_t *hash, Error *err);
                                                /* of what tells one image from another, without decoding it; index before
                                                   limit; NULL: the pixels do */
+    int64_t (*damaged)(const Dataset *d, const char **first);
+                                               /* images read so far past damage, and the name of one; NULL: cannot be */
     const char *known_digest[2];               /* train, test; NULL when none is known */
     const char *probe[2];                      /* train, test: a file by which the set is found, with or without .gz; NULL: the
                                                   kind reads no files of its own, or a path is given */
@@ -117,6 +119,10 @@ bool dataset_count_shared(const Dataset *a, const Dataset *b, int64_t *n_shared,
 
 /* How many images of b are also in a, byte for byte: decoded pixels, of folders the files' bytes. Reads every image once. */
 bool dataset_count_shared(const Dataset *a, const Dataset *b, int64_t *n_shared, Error *err);
+
+/* Images read so far in which the decoder met damage it could read past, as Pillow does without a word; first gets the name of one of
+ * them, or "". */
+int64_t dataset_damaged(const Dataset *d, char first[DATASET_PATH_BYTES]);
 
 /* $MORBENCH_DATA/NAME, or ~/.cache/morbench/NAME: where `data fetch` puts a set. */
 bool dataset_fetch_dir(const char *name, char dir[DATASET_PATH_BYTES], Error *err);

@@ -75,6 +75,9 @@ bool result_set_test_data(Result *r, const Dataset *d, Error *err);
  * on, byte for byte (< 0: not counted). Warned when there are any. */
 void result_set_division(Result *r, const Dataset *held_out, int64_t test_shared, int64_t held_out_shared);
 
+/* After all images were read: warned when the decoder had to read past damage in some. NULL is fine. */
+void result_warn_damaged(Result *r, const Dataset *d);
+
 /* Requested, effective and pinned threads. Of a bench, fewer effective than requested, or than CPUs, is warned. */
 void result_set_threads(Result *r, const ThreadsUsed *used, int n_pinned);
 

@@ -270,6 +270,55 @@ static void a_photograph_that_shrinks_or_goes_is_an_error_too(void **state) {
     dataset_close(d);
 }
 
+/* ---- damage that a decoder reads past ---- */
+
+/* rgb.jpg with one byte changed so that libjpeg warns and goes on. */
+static void copy_damaged(const char *name) {
+    char  from[] = "tests/golden/images/rgb.jpg", to[160];
+    static uint8_t bytes[1 << 16];
+    FILE *in = fopen(from, "rb");
+    assert_non_null(in);
+    const size_t n = fread(bytes, 1, sizeof bytes, in);
+    fclose(in);
+    for (size_t at = n / 2; at < n - 4; at++) {
+        const uint8_t kept  = bytes[at];
+        Image         image = {0};
+        bytes[at] ^= 0x55;
+        const bool ok = image_decode(&image, bytes, n, NULL), warned = ok && image.n_warnings > 0;
+        image_free(&image);
+        if (warned) {
+            snprintf(to, sizeof to, "%s/%s", folder, name);
+            FILE *out = fopen(to, "wb");
+            assert_non_null(out);
+            assert_int_equal(fwrite(bytes, 1, n, out), n);
+            fclose(out);
+            return;
+        }
+        bytes[at] = kept;
+    }
+    fail_msg("no byte of rgb.jpg makes the decoder warn");
+}
+
+static void damage_read_past_is_counted_once_an_image_and_named(void **state) {
+    (void)state;
+    const DatasetOptions o = split("train");
+    uint8_t pixels[32 * 32 * 3];
+    int     label;
+    char    first[DATASET_PATH_BYTES];
+    Error   err = {0};
+    make_tree();
+    copy_damaged("train/b/0.jpg");
+    Dataset *d = opened(&o);
+    assert_int_equal(dataset_damaged(d, first), 0);
+    assert_string_equal(first, "");
+    for (int times = 0; times < 2; times++)
+        for (int i = 0; i < 4; i++) good(dataset_read(d, i, pixels, &label, &err), &err);
+    assert_int_equal(dataset_damaged(d, first), 1);
+    assert_string_equal(first, "b/0.jpg");
+    dataset_close(d);
+    assert_int_equal(dataset_damaged(NULL, first), 0);
+}
+
 int main(void) {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
@@ -279,6 +328,7 @@ int main(void) {
         IN_FOLDER(a_file_in_both_splits_is_counted_wherever_it_lies),
         IN_FOLDER(an_image_in_both_idx_files_is_counted_by_its_pixels),
         IN_FOLDER(a_photograph_that_changes_while_the_set_is_open_ends_its_use),
+        IN_FOLDER(damage_read_past_is_counted_once_an_image_and_named),
         IN_FOLDER(a_photograph_that_shrinks_or_goes_is_an_error_too),
     };
     return cmocka_run_group_tests_name("dataset_parts", tests, NULL, NULL);

@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ typedef struct Folder {
     int32_t *label;                   /* of each image */
     size_t   label_room;
     uint64_t *stamp;                  /* of each file when the folder was opened: inode, size, times */
+    _Atomic(bool) *damaged;           /* each file: read past damage */
     uint64_t *hash;                   /* of each file's bytes; known once the digest was made, NULL before */
 } Folder;
 
@@ -213,7 +215,8 @@ static uint64_t stamp_of(const struct stat *st) {
 /* A run's numbers are those of the files its digest covers: what is written or replaced later is noticed when it is read. */
 static bool stamp_images(Dataset *d, Folder *f, Error *err) {
     f->stamp = malloc((f->images.n + 1) * sizeof *f->stamp);
-    if (f->stamp == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "cannot allocate %zu file stamps", f->images.n);
+    f->damaged = calloc(f->images.n + 1, sizeof *f->damaged);
+    if (f->stamp == NULL || f->damaged == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "cannot allocate %zu file stamps", f->images.n);
     for (size_t i = 0; i < f->images.n; i++) {
         char        path[DATASET_PATH_BYTES];
         struct stat st;
@@ -290,7 +293,19 @@ static bool view(const Dataset *d, int64_t index, Image *image, int *label, Erro
         return error_in(err, path);
     }
     *label = f->label[index];
+    if (image->n_warnings > 0) f->damaged[index] = true;      /* by several threads at once */
     return true;
+}
+
+static int64_t damaged(const Dataset *d, const char **first) {
+    const Folder *f = d->state;
+    int64_t       n = 0;
+    for (size_t i = f->images.n; i > 0; i--)
+        if (f->damaged[i - 1]) {
+            *first = f->images.name[i - 1];
+            n++;
+        }
+    return n;
 }
 
 static bool digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err) {
@@ -343,6 +358,7 @@ static void close_split(Dataset *d) {
     names_free(&f->images);
     free(f->label);
     free(f->stamp);
+    free(f->damaged);
     free(f->hash);
     free(f);
     d->state = NULL;
@@ -350,5 +366,5 @@ static void close_split(Dataset *d) {
 
 const DatasetKind dataset_kind_image_folder = {
     .name = "image_folder", .title = "a folder of photographs, one subfolder a class",
-    .open = open_split, .view = view, .digest = digest, .close = close_split, .hash = hash_file, .needs_path = true,
+    .open = open_split, .view = view, .digest = digest, .close = close_split, .hash = hash_file, .damaged = damaged, .needs_path = true,
 };

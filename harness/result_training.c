@@ -1,4 +1,4 @@
-/* The training curve of a result, and how its images are divided (result.h). */
+/* The training curve of a result, how its images are divided, and which were damaged (result.h). */
 #include "harness/result.h"
 
 #include <math.h>
@@ -49,4 +49,10 @@ void result_set_division(Result *r, const Dataset *held_out, int64_t test_shared
     const int64_t n = json_integer_value(json_object_get(json_object_get(s->at, "test"), "images_count"));
     result_warn_detail(r, 100 * test_shared > n ? WARN_test_trained_on : WARN_images_shared, "%lld of %lld test images", (long long)test_shared,
                        (long long)n);
+}
+
+void result_warn_damaged(Result *r, const Dataset *d) {
+    char          first[DATASET_PATH_BYTES];
+    const int64_t n = dataset_damaged(d, first);
+    if (n > 0) result_warn_detail(r, WARN_images_damaged, "%lld of %s %s, such as %.200s", (long long)n, d->name, d->split, first);
 }
