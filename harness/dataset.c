@@ -200,8 +200,9 @@ void dataset_close(Dataset *d) {
 /* Limited: every (n_images_split/n_images)th, so that a split sorted by class keeps all its classes. */
 static int64_t source_of(const Dataset *d, int64_t index) {
     CHECK(index >= 0 && index < d->n_images, "image %lld of %lld", (long long)index, (long long)d->n_images);
+    const int64_t n = d->chosen != NULL ? d->n_images_limited : d->n_images;
     if (d->chosen != NULL) index = d->chosen[index];
-    return d->n_images_limited == d->n_images_split ? index : (int64_t)((__int128)index * d->n_images_split / d->n_images_limited);
+    return n == d->n_images_split ? index : (int64_t)((__int128)index * d->n_images_split / n);
 }
 
 bool dataset_view(const Dataset *d, int64_t index, Image *image, int *label, Error *err) {

@@ -321,8 +321,9 @@ static void warn_of_data(Result *r, const Dataset *d, const char *digest) {
     const char *known = d->kind->known_digest[strcmp(d->split, "train") == 0 ? 0 : 1];
     if (d->synthetic) result_warn(r, WARN_synthetic_data);
     if (known != NULL && strcmp(known, digest) != 0) result_warn_detail(r, WARN_data_unknown, "%s %s", d->name, d->split);
-    if (d->n_images_limited < d->n_images_split)
-        result_warn_detail(r, WARN_data_limited, "%lld of the %lld images of %s %s", (long long)d->n_images_limited,
+    const int64_t n = d->chosen != NULL ? d->n_images_limited : d->n_images;
+    if (n < d->n_images_split)
+        result_warn_detail(r, WARN_data_limited, "%lld of the %lld images of %s %s", (long long)n,
                            (long long)d->n_images_split, d->name, d->split);
 }
 

@@ -128,7 +128,7 @@ static void account(Trainer *t) {
 static bool end_step(Trainer *t, uint64_t started_ns, Error *err) {
     TrainRun    *r      = t->run;
     StepReport  *report = &t->report;
-    const int    n      = t->s->batch_size * t->s->accumulate;
+    const int64_t n     = (int64_t)t->s->batch_size * t->s->accumulate;
     const double lr     = train_learning_rate(t->s, r->step, r->steps_per_epoch, r->n_steps);
     report->grad_norm = train_settle(t->model, t->tape, t->s);
     if (!isfinite(report->loss) || !isfinite(report->grad_norm))
@@ -136,11 +136,11 @@ static bool end_step(Trainer *t, uint64_t started_ns, Error *err) {
                            "try a smaller lr or clip_grad", (long long)r->step, (long long)r->epoch);
     train_update(t->model, t->tape, t->s, t->optimizer, r->step + 1, lr, report->grad_norm);
     account(t);
-    r->loss_sum      += report->loss * n;
-    r->grad_norm_sum += report->grad_norm * n;
+    r->loss_sum      += report->loss * (double)n;
+    r->grad_norm_sum += report->grad_norm * (double)n;
     r->correct_count += report->correct_count;
     r->seen_count    += n;
-    train_parts_add(&r->parts_sum, &report->parts, n);
+    train_parts_add(&r->parts_sum, &report->parts, (double)n);
     r->elapsed_epoch_ns += (int64_t)(clock_now_ns() - started_ns);
     r->step++;
     r->step_in_epoch++;
@@ -182,7 +182,7 @@ static bool end_epoch(Trainer *t, Error *err) {
     if (due && !test_for_curve(t, &p, err)) return false;
     p.elapsed_ns = t->session_elapsed_ns + (clock_now_ns() - t->session_ns);
     char text[200], tested[64] = "";
-    if (p.tested) snprintf(tested, sizeof tested, "  %s %.2f %%", t->from->held_out ? "validation" : "test", 100 * p.test_top1_ratio);
+    if (p.tested) snprintf(tested, sizeof tested, "  %s %.2f %%", t->from->held_out ? "held out" : "test", 100 * p.test_top1_ratio);
     snprintf(text, sizeof text, "epoch %lld  loss %.4f  top-1 %.2f %%%s  %.0f images/s", (long long)p.epoch, p.train_loss, 100 * p.train_top1_ratio,
              tested, p.images_per_s);
     progress_show(&t->progress, r->step, true, text);
