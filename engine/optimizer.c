@@ -29,9 +29,11 @@ const char *optimizer_names(void) {
 void optimizer_step(const Optimizer *o, Params *params, const Backend *backend, const OptimizerStep *s) {
     for (int i = 0; i < params_count(params); i++) {
         Param *p = params_at(params, i);
-        if (p->role == PARAM_BUFFER) continue;
+        if (p->role == PARAM_BUFFER || p->frozen) continue;
         CHECK(p->m != NULL && p->tensor->grad != NULL && !p->tensor->grad_fresh, "optimizer: %s has no settled gradient or state", p->name);
-        o->step(p, backend, s);
+        OptimizerStep own = *s;
+        own.lr *= p->lr_scale;
+        o->step(p, backend, &own);
         param_touch(p);
     }
 }

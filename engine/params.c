@@ -57,7 +57,7 @@ void param_add(Params *p, Tensor **slot, ParamSpec spec, int n_dims, const int64
         p->capacity = capacity;
     }
     Param *it = &p->item[p->n];
-    *it = (Param){.init = spec.init, .role = spec.role, .depth = spec.depth, .fan_in = spec.fan_in};
+    *it = (Param){.init = spec.init, .role = spec.role, .depth = spec.depth, .fan_in = spec.fan_in, .lr_scale = 1};
     va_list args;
     va_start(args, name_format);
     const int length = vsnprintf(it->name, sizeof it->name, name_format, args);
@@ -149,7 +149,7 @@ void params_init(Params *p, uint64_t seed) {
 bool params_want_grads(Params *p, Error *err) {
     for (int i = 0; i < p->n; i++) {
         Tensor *t = p->item[i].tensor;
-        if (p->item[i].role == PARAM_BUFFER || t->grad != NULL) continue;
+        if (p->item[i].role == PARAM_BUFFER || p->item[i].frozen || t->grad != NULL) continue;
         t->grad = arena_alloc(p->arena, (size_t)tensor_count(t) * sizeof *t->grad);
         if (t->grad == NULL) return FAIL_STATUS(err, EXIT_MACHINE, p->item[i].name, "no memory for its gradient");
         t->needs_grad = true;
@@ -186,13 +186,43 @@ double params_grad_norm(Params *p, const Backend *backend) {
 bool params_want_state(Params *p, Error *err) {
     for (int i = 0; i < p->n; i++) {
         Param *it = &p->item[i];
-        if (it->role == PARAM_BUFFER) continue;
+        if (it->role == PARAM_BUFFER || it->frozen) continue;
         const size_t bytes = (size_t)tensor_count(it->tensor) * sizeof *it->m;
         if (it->m == NULL) it->m = arena_zeroed(p->arena, bytes);
         if (it->v == NULL) it->v = arena_zeroed(p->arena, bytes);
         if (it->m == NULL || it->v == NULL) return FAIL_STATUS(err, EXIT_MACHINE, it->name, "no memory for its optimizer state");
     }
     return true;
+}
+
+bool params_want_average(Params *p, Error *err) {
+    for (int i = 0; i < p->n; i++) {
+        Param       *it    = &p->item[i];
+        const size_t bytes = (size_t)tensor_count(it->tensor) * sizeof *it->average;
+        if (it->average == NULL) it->average = arena_alloc(p->arena, bytes);
+        if (it->average == NULL) return FAIL_STATUS(err, EXIT_MACHINE, it->name, "no memory for its average");
+        memcpy(it->average, it->tensor->data, bytes);
+    }
+    return true;
+}
+
+void params_average(Params *p, const Backend *backend, double decay) {
+    for (int i = 0; i < p->n; i++) {
+        const Param *it = &p->item[i];
+        CHECK(it->average != NULL, "params: %s has no average", it->name);
+        backend->approach(tensor_count(it->tensor), (Real)(1 - decay), it->tensor->data, it->average);
+    }
+}
+
+void params_swap_average(Params *p) {
+    for (int i = 0; i < p->n; i++) {
+        Param *it = &p->item[i];
+        CHECK(it->average != NULL, "params: %s has no average", it->name);
+        Real *data = it->tensor->data;
+        it->tensor->data = it->average;
+        it->average      = data;
+        param_touch(it);
+    }
 }
 
 void params_touch(Params *p) {

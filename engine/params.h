@@ -29,7 +29,10 @@ typedef struct Param {
     int       fan_in;           /* INIT_CONV_DEFAULT of a bias: the weight's; 0: from the dims */
     ParamRole role;
     int       depth;            /* for layer-wise learning rates: 0 embedding, i+1 block i, ... ; -1 head */
+    double    lr_scale;         /* of the learning rate; 1 unless training says otherwise */
+    bool      frozen;           /* stays as it is: no gradient, no optimizer state, no decay */
     Real     *m, *v;            /* optimizer state, NULL until an optimizer asks */
+    Real     *average;          /* running average of the data, NULL until training asks */
 } Param;
 
 typedef struct Params Params;
@@ -54,11 +57,15 @@ int64_t      params_elements(const Params *p);                      /* trainable
 int64_t      params_bytes(const Params *p);
 
 void params_init(Params *p, uint64_t seed);                         /* stream "init", addressed by name: order does not matter */
-bool params_want_grads(Params *p, Error *err);                      /* allocates gradients */
+bool params_want_grads(Params *p, Error *err);                      /* allocates gradients; frozen ones get none */
 void params_zero_grads(Params *p);                                  /* marks them fresh; no memory is touched */
 void params_settle_grads(Params *p);                                /* zeroes those nothing arrived at */
 double params_grad_norm(Params *p, const Backend *backend);  /* L2 over all */
 bool params_want_state(Params *p, Error *err);                      /* allocates m and v, zeroed */
+/* The running average of all tensors, buffers too: begins at what they are now. */
+bool params_want_average(Params *p, Error *err);
+void params_average(Params *p, const Backend *backend, double decay);   /* average += (1 - decay) (data - average) */
+void params_swap_average(Params *p);                                /* data and average change places; twice is as before */
 void params_touch(Params *p);                                       /* data changed: packed copies are stale */
 void param_touch(Param *p);
 

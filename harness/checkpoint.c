@@ -18,7 +18,26 @@ enum { KEPT = 2, MAX_FOUND = 64, PATH_BYTES = 4400 };
 /* --- the run's numbers as text; reals as %a, which reads back bit for bit --- */
 
 #define RUN_COUNTS(X) X(epoch) X(step_in_epoch) X(step) X(steps_per_epoch) X(n_steps) X(correct_count) X(seen_count) \
-                      X(elapsed_epoch_ns) X(macs_per_step)
+                      X(elapsed_epoch_ns) X(macs_per_step) X(epoch_macs) X(epoch_peak_bytes)
+
+/* Names hold no blank: they are those of losses in the code. */
+static void put_parts(FILE *f, const char *key, const TrainParts *parts) {
+    if (parts->n == 0) return;
+    fprintf(f, "%s", key);
+    for (int i = 0; i < parts->n; i++) fprintf(f, " %s %a", parts->name[i], parts->value[i]);
+    fprintf(f, "\n");
+}
+
+static bool read_parts(TrainParts *parts, const char *text) {
+    int length;
+    *parts = (TrainParts){0};
+    for (; *text != '\0'; text += length) {
+        const int i = parts->n;
+        if (i == TRAIN_PARTS_MAX || sscanf(text, "%31s %la%n", parts->name[i], &parts->value[i], &length) != 2) return false;
+        parts->n++;
+    }
+    return true;
+}
 
 static char *state_text(const TrainRun *r) {
     char  *text = NULL;
@@ -30,10 +49,13 @@ static char *state_text(const TrainRun *r) {
 #undef X
     fprintf(f, "elapsed_ns %" PRIu64 "\npeak_activation_bytes %zu\nresumed_count %d\nloss_sum %a\ngrad_norm_sum %a\nconfig %s\n",
             r->elapsed_ns, r->peak_activation_bytes, r->resumed_count, r->loss_sum, r->grad_norm_sum, r->config_digest);
+    put_parts(f, "parts_sum", &r->parts_sum);
     for (int i = 0; i < r->n_points; i++) {
         const TrainPoint *p = &r->point[i];
         fprintf(f, "point %" PRId64 " %" PRId64 " %a %a %a %a %a %d %a %a %" PRIu64 "\n", p->epoch, p->step, p->train_loss,
                 p->train_top1_ratio, p->grad_norm, p->lr, p->images_per_s, (int)p->tested, p->test_loss, p->test_top1_ratio, p->elapsed_ns);
+        fprintf(f, "point_work %" PRId64 " %" PRId64 "\n", p->macs_count, p->peak_bytes);
+        put_parts(f, "point_parts", &p->parts);
     }
     const bool bad = ferror(f) != 0;
     if (fclose(f) != 0 || bad) {
@@ -43,10 +65,48 @@ static char *state_text(const TrainRun *r) {
     return text;
 }
 
+static bool add_point(TrainRun *r, const char *text) {
+    TrainPoint p = {.macs_count = -1, .peak_bytes = -1};
+    int        tested;
+    if (sscanf(text, "%" SCNd64 " %" SCNd64 " %la %la %la %la %la %d %la %la %" SCNu64, &p.epoch, &p.step, &p.train_loss, &p.train_top1_ratio,
+               &p.grad_norm, &p.lr, &p.images_per_s, &tested, &p.test_loss, &p.test_top1_ratio, &p.elapsed_ns) != 11) return false;
+    p.tested = tested != 0;
+    if (r->n_points == r->capacity) {
+        const int   capacity = r->capacity > 0 ? 2 * r->capacity : 64;
+        TrainPoint *grown    = realloc(r->point, (size_t)capacity * sizeof *grown);
+        if (grown == NULL) return false;
+        r->point    = grown;
+        r->capacity = capacity;
+    }
+    r->point[r->n_points++] = p;
+    return true;
+}
+
+/* One line; what follows a point belongs to it. */
+static bool state_line(TrainRun *r, const char *key, const char *value) {
+    TrainPoint *last = r->n_points > 0 ? &r->point[r->n_points - 1] : NULL;
+    if (strcmp(key, "point") == 0)       return add_point(r, value);
+    if (strcmp(key, "point_work") == 0)  return last != NULL && sscanf(value, "%" SCNd64 " %" SCNd64, &last->macs_count, &last->peak_bytes) == 2;
+    if (strcmp(key, "point_parts") == 0) return last != NULL && read_parts(&last->parts, value);
+    if (strcmp(key, "parts_sum") == 0)   return read_parts(&r->parts_sum, value);
+#define X(member) if (strcmp(key, #member) == 0) return r->member = strtoll(value, NULL, 10), true;
+    RUN_COUNTS(X)
+#undef X
+    if (strcmp(key, "elapsed_ns") == 0)                 r->elapsed_ns = strtoull(value, NULL, 10);
+    else if (strcmp(key, "peak_activation_bytes") == 0) r->peak_activation_bytes = strtoull(value, NULL, 10);
+    else if (strcmp(key, "resumed_count") == 0)         r->resumed_count = (int)strtol(value, NULL, 10);
+    else if (strcmp(key, "loss_sum") == 0)              r->loss_sum = strtod(value, NULL);
+    else if (strcmp(key, "grad_norm_sum") == 0)         r->grad_norm_sum = strtod(value, NULL);
+    else if (strcmp(key, "config") == 0)                snprintf(r->config_digest, sizeof r->config_digest, "%.16s", value);
+    else return false;
+    return true;
+}
+
 static bool state_read(TrainRun *r, const char *text) {
+    r->epoch_macs = r->epoch_peak_bytes = -1;             /* of an older version's file, which does not say */
     for (const char *line = text; *line != '\0';) {
         const char *end = strchr(line, '\n');
-        char        key[32], rest[480];
+        char        key[32], rest[1024];
         if (end == NULL || end - line >= (long)sizeof rest) return false;
         memcpy(rest, line, (size_t)(end - line));
         rest[end - line] = '\0';
@@ -55,34 +115,9 @@ static bool state_read(TrainRun *r, const char *text) {
         if (blank == NULL || blank - rest >= (long)sizeof key) return false;
         memcpy(key, rest, (size_t)(blank - rest));
         key[blank - rest] = '\0';
-        const char *value = blank + 1;
-        if (strcmp(key, "point") == 0) {
-            TrainPoint p = {0};
-            int        tested;
-            if (sscanf(value, "%" SCNd64 " %" SCNd64 " %la %la %la %la %la %d %la %la %" SCNu64, &p.epoch, &p.step, &p.train_loss,
-                       &p.train_top1_ratio, &p.grad_norm, &p.lr, &p.images_per_s, &tested, &p.test_loss, &p.test_top1_ratio,
-                       &p.elapsed_ns) != 11) return false;
-            p.tested = tested != 0;
-            if (r->n_points == r->capacity) {
-                const int   capacity = r->capacity > 0 ? 2 * r->capacity : 64;
-                TrainPoint *grown    = realloc(r->point, (size_t)capacity * sizeof *grown);
-                if (grown == NULL) return false;
-                r->point    = grown;
-                r->capacity = capacity;
-            }
-            r->point[r->n_points++] = p;
-        }
-#define X(member) else if (strcmp(key, #member) == 0) r->member = strtoll(value, NULL, 10);
-        RUN_COUNTS(X)
-#undef X
-        else if (strcmp(key, "elapsed_ns") == 0)            r->elapsed_ns = strtoull(value, NULL, 10);
-        else if (strcmp(key, "peak_activation_bytes") == 0) r->peak_activation_bytes = strtoull(value, NULL, 10);
-        else if (strcmp(key, "resumed_count") == 0)         r->resumed_count = (int)strtol(value, NULL, 10);
-        else if (strcmp(key, "loss_sum") == 0)              r->loss_sum = strtod(value, NULL);
-        else if (strcmp(key, "grad_norm_sum") == 0)         r->grad_norm_sum = strtod(value, NULL);
-        else if (strcmp(key, "config") == 0)                snprintf(r->config_digest, sizeof r->config_digest, "%.16s", value);
-        else return false;
+        if (!state_line(r, key, blank + 1)) return false;
     }
+    if (r->step_in_epoch == 0 && r->epoch_macs < 0) r->epoch_macs = r->epoch_peak_bytes = 0;      /* nothing of the epoch is unknown */
     return r->epoch >= 0 && r->step >= 0 && r->step_in_epoch >= 0 && r->step_in_epoch <= r->steps_per_epoch;
 }
 
@@ -100,6 +135,7 @@ static void digest_of_model(const char *state, const Model *m, char text[17]) {
         const size_t bytes = (size_t)tensor_count(p->tensor) * sizeof(Real);
         sum = digest_add(sum, p->tensor->data, bytes);
         if (p->m != NULL) sum = digest_add(digest_add(sum, p->m, bytes), p->v, bytes);
+        if (p->average != NULL) sum = digest_add(sum, p->average, bytes);
     }
     snprintf(text, 17, "%016" PRIx64, sum);
 }
@@ -182,6 +218,7 @@ bool checkpoint_save(const Model *m, const TrainRun *run, const char *dir, Error
         const Param *p = params_at(m->params, i);
         if (!add(w, "weight", p, p->tensor->data, err)) goto done;
         if (p->m != NULL && (!add(w, "m", p, p->m, err) || !add(w, "v", p, p->v, err))) goto done;
+        if (p->average != NULL && !add(w, "average", p, p->average, err)) goto done;
     }
     path_of(path, dir, run->step);
     ok = safe_writer_save(w, path, NULL, err);
@@ -208,9 +245,10 @@ static bool put_tensors(Model *m, const SafeFile *f) {
     for (int write = 0; write < 2; write++)
         for (int i = 0; i < params_count(m->params); i++) {
             const Param *p     = params_at(m->params, i);
-            Real *const  to[3] = {p->tensor->data, p->m, p->v};
-            for (int k = 0; k < (p->m != NULL ? 3 : 1); k++) {
-                const SafeEntry *e = entry_of(f, (const char *[]){"weight", "m", "v"}[k], p);
+            Real *const  to[]  = {p->tensor->data, p->m, p->v, p->average};
+            for (int k = 0; k < 4; k++) {
+                if (to[k] == NULL) continue;             /* a frozen tensor has no state, and not every run has averages */
+                const SafeEntry *e = entry_of(f, (const char *[]){"weight", "m", "v", "average"}[k], p);
                 if (e == NULL) return false;
                 if (write) memcpy(to[k], e->data, e->bytes);
             }

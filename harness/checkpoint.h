@@ -1,6 +1,6 @@
 /* The whole state of a training run in one file: weights, optimizer state, position, curve.
  *
- * DIR/checkpoint-<step>.safetensors with tensors weight.<name>, m.<name>, v.<name> and the rest as text in its metadata,
+ * DIR/checkpoint-<step>.safetensors with tensors weight.<name>, m.<name>, v.<name>, average.<name> (what there is of them) and the rest as text in its metadata,
  * under a digest of all of it. The two newest are kept: a damaged newest one falls back to the other. */
 #ifndef HARNESS_CHECKPOINT_H
 #define HARNESS_CHECKPOINT_H

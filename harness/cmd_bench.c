@@ -309,6 +309,7 @@ static bool cell_result(Bench *b, Cell *c, int argc, char *const *argv, Result *
         if (strcmp(b->effort->name, "smoke") == 0) result_warn(r, WARN_smoke_profile);
         if (a->data->synthetic) result_warn(r, WARN_synthetic_data);
         session_warn_loading(r, a->warning);
+        result_warn_damaged(r, a->data);
         result_set_samples(r, "latency_position_count", c->position, (size_t)c->n_samples);
         ok = result_set_latency(r, &(ResultLatency){.samples_ns = c->sample_ns, .n = (size_t)c->n_samples, .batch_size = c->batch, .train_step = b->train,
                                                    .clock_overhead_ns = clock_overhead_ns(clock_real())}, err);

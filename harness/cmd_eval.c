@@ -85,6 +85,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
         || !evaluate(m, tape, d, &(EvaluateOptions){batch, 1, quiet}, e, err))
         goto done;
     session_warn_loading(r, warning);
+    result_warn_damaged(r, d);
     if (data.limit > 0) result_warn(r, WARN_data_limited);
     result_set_accuracy(r, &(ResultAccuracy){e->images_count, e->top1_count, d->n_classes > 5 ? e->top5_count : -1, e->loss});
     result_set_depth(r, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);

@@ -424,7 +424,8 @@ bool config_data(const Config *c, DataSettings *out, Error *err) {
 bool config_train(const Config *c, TrainSettings *out, Error *err) {
     const json_t *block = config_block(c, "train");
     fields_default(train_fields, out);
-    return block == NULL || config_read_block(block, train_fields, out, "/train", err) || error_in(err, c->path);
+    return ((block == NULL || config_read_block(block, train_fields, out, "/train", err)) && train_settings_check(out, err)) ||
+           error_in(err, c->path);
 }
 
 bool config_model(const Config *c, Model **out, Error *err) {

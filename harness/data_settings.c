@@ -20,6 +20,8 @@ const Field data_fields[] = {
     INT_FIELD (DataSettings, limit,       0, LIMIT_MAX, 0, "images to train on, evenly spread over the split; 0: all"),
     INT_FIELD (DataSettings, test_limit,  0, LIMIT_MAX, 0, "images to test on, evenly spread over the split; 0: all"),
     INT_FIELD (DataSettings, seed,        0, SEED_MAX, 0, "of synthetic images"),
+    REAL_FIELD(DataSettings, held_out,    0, 0.9, 0, "share of the training images set apart: the curve is then of these, not of the test split"),
+    INT_FIELD (DataSettings, held_out_seed, 0, SEED_MAX, 0, "which images are set apart"),
     FIELDS_END,
 };
 
@@ -41,5 +43,14 @@ DatasetOptions data_settings_options(const DataSettings *s, bool train) {
         .preprocess  = s->preprocess,
         .limit       = train ? s->limit : s->test_limit,
         .seed        = (uint64_t)s->seed,
+        .part           = train && s->held_out > 0 ? DATASET_TRAINED_ON : DATASET_WHOLE,
+        .held_out_ratio = s->held_out,
+        .held_out_seed  = (uint64_t)s->held_out_seed,
     };
+}
+
+DatasetOptions data_settings_held_out(const DataSettings *s) {
+    DatasetOptions options = data_settings_options(s, true);
+    options.part = DATASET_HELD_OUT;
+    return options;
 }

@@ -14,6 +14,8 @@ typedef struct DataSettings {
     int       train_split, test_split;   /* index into data_splits */
     int       limit, test_limit;         /* images of each split, evenly spread; 0: all */
     int       seed;            /* of the synthetic set */
+    double    held_out;        /* share of the training images held out for the curve; 0: none */
+    int       held_out_seed;
 } DataSettings;
 
 extern const Field       data_fields[];
@@ -23,7 +25,9 @@ extern const char *const data_splits[];  /* "train", "test", NULL */
  * fashion_mnist. */
 bool data_settings_check(DataSettings *s, Error *err);
 
-/* Options for the training split, or that for testing; borrow from s. */
+/* Options for the images trained on, or those for testing; borrow from s. */
 DatasetOptions data_settings_options(const DataSettings *s, bool train);
+/* For the training images held out; there are some when s->held_out is above 0. */
+DatasetOptions data_settings_held_out(const DataSettings *s);
 
 #endif

@@ -1,7 +1,10 @@
 /* Finds, opens and reads data sets of every kind; what a kind does itself is in datasets/ (dataset.h). */
 #include "harness/dataset.h"
 
+#include "engine/rng.h"
+
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +130,34 @@ static bool choose_shape(Dataset *d, int image_size, Error *err) {
     return true;
 }
 
+/* The end of a permutation is held out; both sides keep the order of the files. */
+static bool divide(Dataset *d, const DatasetOptions *o, Error *err) {
+    const int64_t n = d->n_images, n_held = llround((double)n * o->held_out_ratio);
+    d->part = o->part;
+    if (o->part == DATASET_WHOLE) return true;
+    if (n_held < 1 || n_held >= n)
+        return FAIL(err, "/data/held_out", "leaves %lld of %lld images to train on and %lld held out; neither may be empty", (long long)(n - n_held),
+                    (long long)n, (long long)n_held);
+    const bool held  = o->part == DATASET_HELD_OUT;
+    int64_t   *order = malloc((size_t)n * sizeof *order);
+    bool      *out   = calloc((size_t)n, sizeof *out);
+    d->n_images = held ? n_held : n - n_held;
+    d->chosen   = malloc((size_t)d->n_images * sizeof *d->chosen);
+    const bool ok = order != NULL && out != NULL && d->chosen != NULL;
+    if (ok) {
+        int64_t k = 0;
+        rng_permutation(rng_stream(o->held_out_seed, "held out"), 0, n, order);
+        for (int64_t i = n - n_held; i < n; i++) out[order[i]] = true;
+        for (int64_t i = 0; i < n; i++)
+            if (out[i] == held) d->chosen[k++] = i;
+    } else {
+        FAIL_STATUS(err, EXIT_MACHINE, "", "no memory to divide %lld images", (long long)n);
+    }
+    free(order);
+    free(out);
+    return ok;
+}
+
 bool dataset_open(Dataset **out, const DatasetOptions *options, Error *err) {
     bool        ok = false;
     const char *arguments;
@@ -149,6 +180,8 @@ bool dataset_open(Dataset **out, const DatasetOptions *options, Error *err) {
     preprocess_text(&d->preprocess, d->mean, d->sd, d->channels, d->preprocess_text);
     d->n_images_split = d->n_images;
     if (options->limit > 0 && options->limit < d->n_images) d->n_images = options->limit;
+    d->n_images_limited = d->n_images;
+    if (!divide(d, options, err)) goto done;
     *out = d;
     d    = NULL;
     ok   = true;
@@ -160,13 +193,16 @@ done:
 void dataset_close(Dataset *d) {
     if (d == NULL) return;
     if (d->kind != NULL) d->kind->close(d);
+    free(d->chosen);
     free(d);
 }
 
 /* Limited: every (n_images_split/n_images)th, so that a split sorted by class keeps all its classes. */
 static int64_t source_of(const Dataset *d, int64_t index) {
     CHECK(index >= 0 && index < d->n_images, "image %lld of %lld", (long long)index, (long long)d->n_images);
-    return d->n_images == d->n_images_split ? index : (int64_t)((__int128)index * d->n_images_split / d->n_images);
+    const int64_t n = d->chosen != NULL ? d->n_images_limited : d->n_images;
+    if (d->chosen != NULL) index = d->chosen[index];
+    return n == d->n_images_split ? index : (int64_t)((__int128)index * d->n_images_split / n);
 }
 
 bool dataset_view(const Dataset *d, int64_t index, Image *image, int *label, Error *err) {
@@ -192,3 +228,52 @@ bool dataset_read(const Dataset *d, int64_t index, uint8_t *pixels, int *label, 
 }
 
 bool dataset_digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err) { return d->kind->digest(d, hex, err); }
+
+int64_t dataset_damaged(const Dataset *d, char first[DATASET_PATH_BYTES]) {
+    const char *name = "";
+    const int64_t n  = d != NULL && d->kind->damaged != NULL ? d->kind->damaged(d, &name) : 0;
+    snprintf(first, DATASET_PATH_BYTES, "%s", name);
+    return n;
+}
+
+/* ---- images in two sets ---- */
+
+static bool hash_of(const Dataset *d, int64_t index, uint64_t *hash, Error *err) {
+    const int64_t source = source_of(d, index);
+    Image         image  = {0};
+    int           label;
+    if (d->kind->hash != NULL) return d->kind->hash(d, source, hash, err);
+    if (!d->kind->view(d, source, &image, &label, err)) return false;
+    const uint64_t parts[2] = {digest_xxh64(image.pixels, (size_t)image.width * (size_t)image.height * (size_t)image.channels),
+                               (uint64_t)image.width << 32 | (uint64_t)image.height};
+    *hash = digest_xxh64(parts, sizeof parts);
+    image_free(&image);
+    return true;
+}
+
+static bool hashes_of(const Dataset *d, uint64_t *hash, Error *err) {
+    for (int64_t i = 0; i < d->n_images; i++)
+        if (!hash_of(d, i, &hash[i], err)) return false;
+    return true;
+}
+
+static int by_value(const void *a, const void *b) {
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+bool dataset_count_shared(const Dataset *a, const Dataset *b, int64_t *n_shared, Error *err) {
+    uint64_t *of_a = malloc((size_t)(a->n_images + 1) * sizeof *of_a), *of_b = malloc((size_t)(b->n_images + 1) * sizeof *of_b);
+    bool      ok   = of_a != NULL && of_b != NULL;
+    *n_shared = 0;
+    if (!ok) FAIL_STATUS(err, EXIT_MACHINE, "", "no memory to compare %lld with %lld images", (long long)a->n_images, (long long)b->n_images);
+    ok = ok && hashes_of(a, of_a, err) && hashes_of(b, of_b, err);
+    if (ok) {
+        qsort(of_a, (size_t)a->n_images, sizeof *of_a, by_value);
+        for (int64_t i = 0; i < b->n_images; i++)
+            *n_shared += bsearch(&of_b[i], of_a, (size_t)a->n_images, sizeof *of_a, by_value) != NULL;
+    }
+    free(of_a);
+    free(of_b);
+    return ok;
+}

@@ -11,7 +11,8 @@
  * order, class name, '/', file name, NUL, size as 64-bit little-endian, bytes. Neither preprocessing nor `limit` enters.
  *
  * Errors: EXIT_BAD_INPUT for what is missing (the message says how to get it), malformed, or not known; EXIT_IO for truncated
- * or corrupt files; EXIT_MACHINE when memory runs out. The error's input names the file.
+ * or corrupt files, and for photographs that changed after their folder was opened; EXIT_MACHINE when memory runs out. The
+ * error's input names the file. Sets in memory are read once, so what happens to their files later changes nothing.
  *
  * Ownership: dataset_open gives a Dataset to the caller, dataset_close takes it (NULL is fine); names live as long as it. */
 #ifndef HARNESS_DATASET_H
@@ -29,6 +30,9 @@ typedef struct DatasetKind DatasetKind;
 
 enum { DATASET_PATH_BYTES = 4096 };
 
+/* Training images may be divided: those trained on, and those held out to watch the training by. */
+typedef enum DatasetPart { DATASET_WHOLE, DATASET_TRAINED_ON, DATASET_HELD_OUT } DatasetPart;
+
 typedef struct DatasetOptions {
     const char *name_or_dir;   /* a name of datasets.def, "synthetic[:HxWxC[:classes[:images]]]", or the path of an image folder */
     const char *root;          /* where a named set's files lie; NULL: $MORBENCH_DATA/NAME, else the default places */
@@ -37,6 +41,9 @@ typedef struct DatasetOptions {
     const char *preprocess;    /* a preset of preprocess.h; NULL: "none" */
     int         limit;         /* at most so many images, evenly spread over the split; 0: all */
     uint64_t    seed;          /* synthetic only */
+    DatasetPart part;          /* of what limit leaves: which side of the division */
+    double      held_out_ratio;      /* share that is held out, in [0, 1), rounded to whole images; neither side may be empty */
+    uint64_t    held_out_seed;       /* of the permutation whose end is held out */
 } DatasetOptions;
 
 struct Dataset {
@@ -44,8 +51,11 @@ struct Dataset {
     char        name[256];                     /* kind's name, or the folder's last component */
     char        split[8];                      /* "train", "test" */
     char        path[DATASET_PATH_BYTES];      /* directory read; "" when generated */
-    int64_t     n_images;                      /* after limit */
-    int64_t     n_images_split;                /* before limit */
+    int64_t     n_images;                      /* after limit and division */
+    int64_t     n_images_split;                /* before both */
+    int64_t     n_images_limited;              /* after limit, before division */
+    DatasetPart part;
+    int64_t    *chosen;                        /* (n_images) places of a part among the limited, ascending; NULL: the whole */
     int         n_classes;                     /* 0: unlabelled, all labels -1 */
     const char *const *class_names;            /* n_classes strings */
     int         height, width, channels;       /* of what dataset_read writes */
@@ -70,6 +80,11 @@ struct DatasetKind {
                                                /* native pixels, d->channels of them; index before limit */
     bool   (*digest)(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err);   /* reads the sources again */
     void   (*close)(Dataset *d);
+    bool   (*hash)(const Dataset *d, int64_t index, uint64_t *hash, Error *err);
+                                               /* of what tells one image from another, without decoding it; index before
+                                                  limit; NULL: the pixels do */
+    int64_t (*damaged)(const Dataset *d, const char **first);
+                                               /* images read so far past damage, and the name of one; NULL: cannot be */
     const char *known_digest[2];               /* train, test; NULL when none is known */
     const char *probe[2];                      /* train, test: a file by which the set is found, with or without .gz; NULL: the
                                                   kind reads no files of its own, or a path is given */
@@ -98,6 +113,16 @@ bool dataset_view(const Dataset *d, int64_t index, Image *image, int *label, Err
 
 /* The digest of the source files as they are on disk now: equal to that of another time when nothing changed between. */
 bool dataset_digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err);
+
+/* How many images of b are also in a, byte for byte: decoded pixels, of folders the files' bytes. Reads every image once. */
+bool dataset_count_shared(const Dataset *a, const Dataset *b, int64_t *n_shared, Error *err);
+
+/* How many images of b are also in a, byte for byte: decoded pixels, of folders the files' bytes. Reads every image once. */
+bool dataset_count_shared(const Dataset *a, const Dataset *b, int64_t *n_shared, Error *err);
+
+/* Images read so far in which the decoder met damage it could read past, as Pillow does without a word; first gets the name of one of
+ * them, or "". */
+int64_t dataset_damaged(const Dataset *d, char first[DATASET_PATH_BYTES]);
 
 /* $MORBENCH_DATA/NAME, or ~/.cache/morbench/NAME: where `data fetch` puts a set. */
 bool dataset_fetch_dir(const char *name, char dir[DATASET_PATH_BYTES], Error *err);

@@ -28,6 +28,7 @@ TEMPLATE(accuracy);
 TEMPLATE(batch);
 TEMPLATE(curves);
 TEMPLATE(profile);
+TEMPLATE(training);
 
 enum { MAX_SERIES = 24, MAX_PARTS = 7, GNUPLOT_SECONDS = 30 };
 
@@ -256,33 +257,8 @@ static double at(const json_t *point, const char *key) {
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-static bool write_curves(Script *s, const Report *r) {
-    const ReportRow *row[MAX_SERIES];
-    double           low = 100, epochs = 1;
-    int              n   = 0;
-    begin_data(s);
-    for (int i = 0; i < r->n_rows && n < MAX_SERIES; i++) {
-        const json_t *curve = report_at(r->row[i].run, "/curves"), *point;
-        size_t        k;
-        if (json_array_size(curve) == 0 || !is_valid(&r->row[i])) continue;
-        put_run(s, &r->row[i]);
-        json_array_foreach(curve, k, point) {
-            const bool   last  = k + 1 == json_array_size(curve);
-            const double train = 100*at(point, "train_top1_ratio");
-            double       test  = 100*at(point, "test_top1_ratio"), test_loss = at(point, "test_loss");
-            if (last && !isfinite(test)) { /* the run's accuracy is that of its end */
-                test      = 100*report_number(r->row[i].run, "/accuracy/top1_ratio");
-                test_loss = report_number(r->row[i].run, "/accuracy/loss");
-            }
-            put_numbers(s, 5, at(point, "epoch"), at(point, "train_loss"), test_loss, train, test);
-            epochs = fmax(epochs, at(point, "epoch"));
-            low = fmin(low, fmin(isfinite(train) ? train : 100, isfinite(test) ? test : 100));
-        }
-        end_series(s);
-        row[n++] = &r->row[i];
-    }
-    end_data(s);
-    if (n == 0) return false;
+/* Runs in turn, their labels and styles: two of one model are told apart by their ids. */
+static void put_runs(Script *s, const ReportRow *const row[], int n, double epochs) {
     put_arrays(s, n);
     for (int k = 0; k < n; k++) {
         char label[256];
@@ -298,9 +274,81 @@ static bool write_curves(Script *s, const Report *r) {
         put_label(s, k, label);
         put_style(s, k, row[k]->model_index, variant);
     }
-    fprintf(s->f, "x_step = %g\ny_low = %g\n", ceil(epochs/10), low < 20 ? 0 : 10*floor((low - 1)/10));
+    fprintf(s->f, "x_step = %g\n", ceil(epochs/10));
+}
+
+/* The valid runs that have a curve. */
+static int trained_runs(const Report *r, const ReportRow *row[MAX_SERIES]) {
+    int n = 0;
+    for (int i = 0; i < r->n_rows && n < MAX_SERIES; i++)
+        if (json_array_size(report_at(r->row[i].run, "/curves")) > 0 && is_valid(&r->row[i])) row[n++] = &r->row[i];
+    return n;
+}
+
+static bool write_curves(Script *s, const Report *r) {
+    const ReportRow *row[MAX_SERIES];
+    const int        n   = trained_runs(r, row);
+    double           low = 100, epochs = 1;
+    if (n == 0) return false;
+    begin_data(s);
+    for (int i = 0; i < n; i++) {
+        const json_t *curve = report_at(row[i]->run, "/curves"), *point;
+        size_t        k;
+        put_run(s, row[i]);
+        json_array_foreach(curve, k, point) {
+            const bool   last  = k + 1 == json_array_size(curve), held_out = json_object_get(point, "held_out_top1_ratio") != NULL;
+            const double train = 100*at(point, "train_top1_ratio");
+            double       test  = 100*at(point, held_out ? "held_out_top1_ratio" : "test_top1_ratio");
+            double       loss  = at(point, held_out ? "held_out_loss" : "test_loss");
+            if (last && !held_out && !isfinite(test)) { /* the run's accuracy is that of its end */
+                test = 100*report_number(row[i]->run, "/accuracy/top1_ratio");
+                loss = report_number(row[i]->run, "/accuracy/loss");
+            }
+            put_numbers(s, 5, at(point, "epoch"), at(point, "train_loss"), loss, train, test);
+            epochs = fmax(epochs, at(point, "epoch"));
+            low = fmin(low, fmin(isfinite(train) ? train : 100, isfinite(test) ? test : 100));
+        }
+        end_series(s);
+    }
+    end_data(s);
+    put_runs(s, row, n, epochs);
+    fprintf(s->f, "y_low = %g\n", low < 20 ? 0 : 10*floor((low - 1)/10));
     s->width  = 860;
     s->height = 380 + 16*s->rows;
+    return true;
+}
+
+static bool write_training(Script *s, const Report *r) {
+    enum { N_COLUMNS = 5 };
+    static const struct { const char *key; double unit; } column[N_COLUMNS] = {
+        {"learning_rate", 1}, {"grad_norm", 1}, {"images_per_s", 1}, {"train_macs_count", 1e9}, {"peak_activation_bytes", 1048576}};
+    const ReportRow *row[MAX_SERIES];
+    const int        n = trained_runs(r, row);
+    double           epochs = 1;
+    int              n_measured[N_COLUMNS] = {0};
+    if (n == 0) return false;
+    begin_data(s);
+    for (int i = 0; i < n; i++) {
+        const json_t *curve = report_at(row[i]->run, "/curves"), *point;
+        size_t        k;
+        put_run(s, row[i]);
+        json_array_foreach(curve, k, point) {
+            double value[N_COLUMNS];
+            for (int c = 0; c < N_COLUMNS; c++) {
+                value[c] = at(point, column[c].key)/column[c].unit;
+                n_measured[c] += isfinite(value[c]);
+            }
+            put_numbers(s, 1 + N_COLUMNS, at(point, "epoch"), value[0], value[1], value[2], value[3], value[4]);
+            epochs = fmax(epochs, at(point, "epoch"));
+        }
+        end_series(s);
+    }
+    end_data(s);
+    put_runs(s, row, n, epochs);
+    fprintf(s->f, "array n_measured[%d]\n", N_COLUMNS + 1);
+    for (int c = 0; c < N_COLUMNS; c++) fprintf(s->f, "n_measured[%d] = %d\n", c + 2, n_measured[c]);
+    s->width  = 1080;
+    s->height = 560 + 16*s->rows;
     return true;
 }
 
@@ -435,6 +483,7 @@ static const struct Plot {
     {"batch", morbench_plot_batch, "no valid run was timed", write_batch},
     {"curves", morbench_plot_curves, "no valid run was trained", write_curves},
     {"profile", morbench_plot_profile, "no valid run has a profile", write_profile},
+    {"training", morbench_plot_training, "no valid run was trained", write_training},
 };
 
 static bool draw(const char *body, size_t n, const Script *s, const char *terminal, const char *path, Error *err) {

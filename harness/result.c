@@ -341,8 +341,9 @@ static void warn_of_data(Result *r, const Dataset *d, const char *digest) {
     const char *known = d->kind->known_digest[strcmp(d->split, "train") == 0 ? 0 : 1];
     if (d->synthetic) result_warn(r, WARN_synthetic_data);
     if (known != NULL && strcmp(known, digest) != 0) result_warn_detail(r, WARN_data_unknown, "%s %s", d->name, d->split);
-    if (d->n_images < d->n_images_split)
-        result_warn_detail(r, WARN_data_limited, "%lld of the %lld images of %s %s", (long long)d->n_images,
+    const int64_t n = d->chosen != NULL ? d->n_images_limited : d->n_images;
+    if (n < d->n_images_split)
+        result_warn_detail(r, WARN_data_limited, "%lld of the %lld images of %s %s", (long long)n,
                            (long long)d->n_images_split, d->name, d->split);
 }
 
@@ -499,27 +500,6 @@ void result_set_profile(Result *r, const Profile *p, int64_t passes_count, int64
         put_work(&ops, "op", p->kind[i].name, "forward", &p->kind[i].forward);
         put_work(&ops, "op", p->kind[i].name, "backward", &p->kind[i].backward);
     }
-}
-
-void result_add_point(Result *r, const ResultPoint *p) {
-    JsonSink point;
-    json_put_object(&r->block[BLOCK_curves], NULL, &point);
-    json_put_count(&point, "epoch", p->epoch);
-    json_put_count(&point, "step", p->step);
-    json_put_number(&point, "train_loss", p->train_loss);
-    put_number_or(&point, "train_top1_ratio", p->train_top1_ratio, "not_requested");
-    if (p->tested) {
-        json_put_number(&point, "test_loss", p->test_loss);
-        json_put_number(&point, "test_top1_ratio", p->test_top1_ratio);
-    } else {
-        json_put_missing(&point, "test_loss", "not_requested");
-        json_put_missing(&point, "test_top1_ratio", "not_requested");
-    }
-    json_put_number(&point, "learning_rate", p->learning_rate);
-    put_number_or(&point, "grad_norm", p->grad_norm, "not_requested");
-    put_number_or(&point, "images_per_s", p->images_per_s, "not_requested");
-    json_put_count(&point, "elapsed_ns", (int64_t)p->elapsed_ns);
-    if (!isfinite(p->train_loss)) result_warn_detail(r, WARN_loss_not_finite, "epoch %lld", (long long)p->epoch);
 }
 
 /* -- the file -- */

@@ -71,6 +71,13 @@ void result_set_macs_executed(Result *r, double mean, double min, double max);
 bool result_set_data(Result *r, const Dataset *d, Error *err);
 bool result_set_test_data(Result *r, const Dataset *d, Error *err);
 
+/* After both: training images held out (NULL: none), and how many images of the test split and of those held out are also trained
+ * on, byte for byte (< 0: not counted). Warned when there are any. */
+void result_set_division(Result *r, const Dataset *held_out, int64_t test_shared, int64_t held_out_shared);
+
+/* After all images were read: warned when the decoder had to read past damage in some. NULL is fine. */
+void result_warn_damaged(Result *r, const Dataset *d);
+
 /* Requested, effective and pinned threads. Of a bench, fewer effective than requested, or than CPUs, is warned. */
 void result_set_threads(Result *r, const ThreadsUsed *used, int n_pinned);
 
@@ -105,13 +112,19 @@ void result_set_depth(Result *r, const int64_t tokens_count[], int max_depth, in
 /* Own work of every scope and op, over passes_count passes of images_count images together. */
 void result_set_profile(Result *r, const Profile *p, int64_t passes_count, int64_t images_count);
 
+enum { RESULT_PARTS_MAX = 16 };
 typedef struct ResultPoint {
     int64_t  epoch, step;         /* finished ones */
     double   train_loss, train_top1_ratio;   /* means since the last point; NAN ratio: not measured */
     bool     tested;
-    double   test_loss, test_top1_ratio;     /* of the test split, when tested */
+    bool     held_out;            /* the run has held-out training images: what was tested are these */
+    double   test_loss, test_top1_ratio;     /* of those, or of the test split, when tested */
     double   learning_rate, grad_norm, images_per_s;   /* the last two: NAN when not measured */
     uint64_t elapsed_ns;          /* of training, sessions before this one included */
+    int64_t  macs_count, peak_bytes;         /* executed since the last point; most memory of a step's tensors; < 0: not measured */
+    int      n_parts;             /* terms of train_loss, weights included; 0: it has one */
+    const char   *part_name[RESULT_PARTS_MAX];
+    double        part_value[RESULT_PARTS_MAX];
 } ResultPoint;
 void result_add_point(Result *r, const ResultPoint *point);   /* to curves */
 

@@ -8,6 +8,7 @@
 #include "harness/interrupt.h"
 #include "harness/loader.h"
 #include "harness/progress.h"
+#include "harness/train_groups.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,57 +18,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
-
-bool train_optimizer(const TrainSettings *s, const Optimizer **out, OptimizerSettings *settings, Error *err) {
-    *out = optimizer_find(s->optimizer);
-    if (*out == NULL) return FAIL(err, "/train/optimizer", "no optimizer '%.40s'; known: %s", s->optimizer, optimizer_names());
-    *settings = (OptimizerSettings){.weight_decay = s->weight_decay, .beta1 = s->beta1, .beta2 = s->beta2, .eps = s->eps, .momentum = s->momentum};
-    return true;
-}
-
-bool train_gradients(Model *m, Tape *tape, const TrainSettings *s, int64_t step, const TrainBatch *batch, StepReport *report, Error *err) {
-    return train_gradients_soft(m, tape, s, step, batch, NULL, report, err);
-}
-
-/* soft (B,C), rows that sum to 1 with their smoothing in them, or NULL: labels, smoothed here. */
-static Tensor *task_loss(Tape *tape, Tensor *logits, const TrainBatch *batch, const Tensor *soft, const TrainSettings *s) {
-    return soft == NULL ? op_cross_entropy(tape, logits, batch->labels, NULL, s->label_smoothing)
-                        : op_cross_entropy(tape, logits, NULL, soft, 0);
-}
-
-bool train_gradients_soft(Model *m, Tape *tape, const TrainSettings *s, int64_t step, const TrainBatch *batch, const float *soft,
-                          StepReport *report, Error *err) {
-    int channels, height, width, classes;
-    m->kind->image_shape(m->self, &channels, &height, &width, &classes);
-    tape_begin(tape, true, (TapeStep){.seed = (uint64_t)s->seed, .step = step, .training = true, .dropout = s->dropout, .drop_path = s->drop_path});
-    ModelOutput y;
-    m->kind->forward(m->self, tape, &(ModelInput){.images = batch_tensor(tape, batch->images, batch->n, channels, height, width), .image_id = batch->ids}, &y);
-    scope_open(tape, "loss", -1);
-    const Tensor *soft_targets = soft != NULL ? batch_tensor(tape, soft, batch->n, classes, 1, 1) : NULL;
-    Tensor       *loss         = task_loss(tape, y.logits, batch, soft_targets, s);
-    for (int i = 0; i < y.n_logits_deep; i++)
-        loss = op_add(tape, loss, op_scale(tape, task_loss(tape, y.logits_deep[i], batch, soft_targets, s), y.deep_weight / y.n_logits_deep));
-    if (y.auxiliary_loss != NULL) loss = op_add(tape, loss, y.auxiliary_loss);
-    loss = scope_close(tape, loss);
-    params_zero_grads(m->params);
-    tape_backward(tape, loss);
-    if (tape_failed(tape))
-        return interrupted(err) ? false : FAIL_STATUS(err, EXIT_MACHINE, "/train/batch_size", "out of memory in a training step of %d images; try a smaller batch", batch->n);
-    params_settle_grads(m->params);
-    report->loss          = loss->data[0];
-    report->grad_norm     = params_grad_norm(m->params, tape_backend(tape));
-    report->correct_count = 0;
-    for (int b = 0; b < batch->n; b++)
-        report->correct_count += logits_best(y.logits->data + (int64_t)b * classes, classes) == batch->labels[b];
-    return true;
-}
-
-void train_update(Model *m, Tape *tape, const TrainSettings *s, const Optimizer *o, int64_t t, double lr, double grad_norm) {
-    const OptimizerSettings settings = {.weight_decay = s->weight_decay, .beta1 = s->beta1, .beta2 = s->beta2, .eps = s->eps, .momentum = s->momentum};
-    const double            clip     = s->clip_grad > 0 && grad_norm > s->clip_grad ? s->clip_grad / grad_norm : 1;
-    optimizer_step(o, m->params, tape_backend(tape), &(OptimizerStep){.settings = &settings, .t = t, .lr = lr, .grad_scale = clip});
-    if (m->kind->after_step != NULL) m->kind->after_step(m->self);
-}
 
 static bool point_add(TrainRun *r, const TrainPoint *p, Error *err) {
     if (r->n_points == r->capacity) {
@@ -91,7 +41,7 @@ void train_run_free(TrainRun *r) {
 typedef struct Trainer {
     Model               *model;
     Tape                *tape;
-    const Dataset       *train, *test;
+    const TrainSources  *from;
     const TrainSettings *s;
     const Optimizer     *optimizer;
     const char          *dir;
@@ -99,6 +49,7 @@ typedef struct Trainer {
     int64_t             *order;              /* (n_images) the entries of the epoch in hand */
     Augment              augment;
     float               *soft;               /* (batch_size,classes) targets of a mixed batch */
+    StepReport           report;             /* of the step in hand: sums over its batches, until the last */
     Progress             progress;
     TrainRun            *run;
     uint64_t             session_ns, saved_ns, session_elapsed_ns;   /* when this process began and last saved; time of sessions before */
@@ -137,37 +88,83 @@ static void save_interrupted(Trainer *t, Error *err) {
              (long long)t->run->n_steps);
 }
 
-/* started_ns: before the batch was asked for, since waiting for images is part of what training takes. */
-static bool one_step(Trainer *t, const LoaderBatch *batch, uint64_t started_ns, Error *err) {
-    TrainRun        *r  = t->run;
-    StepReport       report;
+/* One batch of the step in hand: index counts from 0 to accumulate-1. */
+static bool one_pass(Trainer *t, const LoaderBatch *batch, int index, Error *err) {
+    TrainRun      *r    = t->run;
+    const Dataset *d    = t->from->train;
+    StepReport     report;
+    const double   part = 1.0 / t->s->accumulate;
     const TrainBatch b  = {batch->images, batch->labels, batch->ids, batch->n_images};
-    const double     lr = train_learning_rate(t->s, r->step, r->steps_per_epoch, r->n_steps);
+    TrainPass      pass = {.step = r->step, .n_steps = r->n_steps, .index = index, .teacher = t->from->teacher};
     for (int i = 0; i < b.n; i++)
-        if (b.labels[i] < 0) return FAIL(err, "/data", "image %lld of %s has no label", (long long)order_image(b.ids[i]), t->train->name);
-    const bool mixed = augment_batch(&t->augment, batch->images, b.n, t->train->channels, t->train->height, t->train->width, b.labels,
-                                     t->n_classes, t->s->label_smoothing, r->epoch, r->step_in_epoch, t->soft);
-    profile_clear(tape_profile(t->tape));
-    if (!train_gradients_soft(t->model, t->tape, t->s, r->step, &b, mixed ? t->soft : NULL, &report, err)) return false;
-    if (!isfinite(report.loss) || !isfinite(report.grad_norm))
+        if (b.labels[i] < 0) return FAIL(err, "/data", "image %lld of %s has no label", (long long)order_image(b.ids[i]), d->name);
+    if (augment_batch(&t->augment, batch->images, b.n, d->channels, d->height, d->width, b.labels, t->n_classes, t->s->label_smoothing,
+                      r->epoch, r->step_in_epoch * t->s->accumulate + index, t->soft))
+        pass.soft = t->soft;
+    if (!train_pass(t->model, t->tape, t->s, &pass, &b, &report, err)) return false;
+    if (index == 0) t->report = (StepReport){0};
+    t->report.loss          += part * report.loss;
+    t->report.correct_count += report.correct_count;
+    train_parts_add(&t->report.parts, &report.parts, part);
+    return true;
+}
+
+/* MACs and memory of the step that has just ended. */
+static void account(Trainer *t) {
+    TrainRun *r       = t->run;
+    Teacher  *teacher = t->from->teacher;
+    int64_t   peak    = (int64_t)arena_peak_bytes(tape_arena(t->tape));
+    r->macs_per_step = profile_total(tape_profile(t->tape), 0, 0).macs + profile_total(tape_profile(t->tape), 0, 1).macs;
+    if (teacher != NULL) {
+        r->macs_per_step += teacher_take_macs(teacher);
+        peak             += (int64_t)teacher_peak_bytes(teacher);
+    }
+    if (r->epoch_macs >= 0) r->epoch_macs += r->macs_per_step;
+    if (r->epoch_peak_bytes >= 0 && peak > r->epoch_peak_bytes) r->epoch_peak_bytes = peak;
+    if ((size_t)peak > r->peak_activation_bytes) r->peak_activation_bytes = (size_t)peak;
+}
+
+/* After its last batch. started_ns: before the first was asked for, since waiting for images is part of what training takes. */
+static bool end_step(Trainer *t, uint64_t started_ns, Error *err) {
+    TrainRun    *r      = t->run;
+    StepReport  *report = &t->report;
+    const int64_t n     = (int64_t)t->s->batch_size * t->s->accumulate;
+    const double lr     = train_learning_rate(t->s, r->step, r->steps_per_epoch, r->n_steps);
+    report->grad_norm = train_settle(t->model, t->tape, t->s);
+    if (!isfinite(report->loss) || !isfinite(report->grad_norm))
         return FAIL_STATUS(err, EXIT_CELLS, "/train", "the loss is not finite at step %lld (epoch %lld); checkpoints written before are kept; "
                            "try a smaller lr or clip_grad", (long long)r->step, (long long)r->epoch);
-    train_update(t->model, t->tape, t->s, t->optimizer, r->step + 1, lr, report.grad_norm);
-    r->macs_per_step = profile_total(tape_profile(t->tape), 0, 0).macs + profile_total(tape_profile(t->tape), 0, 1).macs;
-    r->loss_sum      += report.loss * b.n;
-    r->grad_norm_sum += report.grad_norm * b.n;
-    r->correct_count += report.correct_count;
-    r->seen_count    += b.n;
+    train_update(t->model, t->tape, t->s, t->optimizer, r->step + 1, lr, report->grad_norm);
+    account(t);
+    r->loss_sum      += report->loss * (double)n;
+    r->grad_norm_sum += report->grad_norm * (double)n;
+    r->correct_count += report->correct_count;
+    r->seen_count    += n;
+    train_parts_add(&r->parts_sum, &report->parts, (double)n);
     r->elapsed_epoch_ns += (int64_t)(clock_now_ns() - started_ns);
     r->step++;
     r->step_in_epoch++;
-    const size_t peak = arena_peak_bytes(tape_arena(t->tape));
-    if (peak > r->peak_activation_bytes) r->peak_activation_bytes = peak;
     char text[160];
     snprintf(text, sizeof text, "epoch %lld/%d  loss %.4f  top-1 %.2f %%  %.0f images/s", (long long)r->epoch + 1, (int)((r->n_steps + r->steps_per_epoch - 1) / r->steps_per_epoch),
              r->loss_sum / (double)r->seen_count, 100.0 * (double)r->correct_count / (double)r->seen_count,
              (double)r->seen_count / ((double)r->elapsed_epoch_ns / 1e9));
     progress_show(&t->progress, r->step, false, text);
+    return true;
+}
+
+/* The weights that will be reported, on the curve's images. */
+static bool test_for_curve(Trainer *t, TrainPoint *p, Error *err) {
+    Evaluation e;
+    train_take_reported(t->model, t->s);
+    const bool ok = evaluate(t->model, t->tape, t->from->curve, &(EvaluateOptions){t->s->eval_batch_size, t->s->loader_threads, true}, &e, err);
+    train_take_reported(t->model, t->s);                  /* and back */
+    if (!ok) {
+        if (err->exit_status >= EXIT_INTERRUPTED) save_interrupted(t, err);
+        return false;
+    }
+    p->tested          = true;
+    p->test_loss       = e.loss;
+    p->test_top1_ratio = (double)e.top1_count / (double)e.images_count;
     return true;
 }
 
@@ -178,21 +175,14 @@ static bool end_epoch(Trainer *t, Error *err) {
     TrainPoint p    = {.epoch = r->epoch + 1, .step = r->step, .train_loss = r->loss_sum / (double)r->seen_count,
                        .train_top1_ratio = (double)r->correct_count / (double)r->seen_count, .grad_norm = r->grad_norm_sum / (double)r->seen_count,
                        .lr = train_learning_rate(t->s, r->step - 1, r->steps_per_epoch, r->n_steps),
-                       .images_per_s = (double)r->seen_count / ((double)r->elapsed_epoch_ns / 1e9)};
-    if (!last && t->s->eval_every > 0 && (r->epoch + 1) % t->s->eval_every == 0) {
-        Evaluation e;
-        if (!evaluate(t->model, t->tape, t->test, &(EvaluateOptions){t->s->eval_batch_size, t->s->loader_threads, true}, &e, err)) {
-            if (err->exit_status >= EXIT_INTERRUPTED) save_interrupted(t, err);
-            return false;
-        }
-        arena_reset_peak(tape_arena(t->tape));            /* a test's memory is not a step's */
-        p.tested          = true;
-        p.test_loss       = e.loss;
-        p.test_top1_ratio = (double)e.top1_count / (double)e.images_count;
-    }
+                       .images_per_s = (double)r->seen_count / ((double)r->elapsed_epoch_ns / 1e9), .macs_count = r->epoch_macs,
+                       .peak_bytes = r->epoch_peak_bytes};
+    const bool due  = last ? t->from->held_out : t->s->eval_every > 0 && (r->epoch + 1) % t->s->eval_every == 0;
+    if (r->parts_sum.n > 1) train_parts_add(&p.parts, &r->parts_sum, 1 / (double)r->seen_count);
+    if (due && !test_for_curve(t, &p, err)) return false;
     p.elapsed_ns = t->session_elapsed_ns + (clock_now_ns() - t->session_ns);
     char text[200], tested[64] = "";
-    if (p.tested) snprintf(tested, sizeof tested, "  test %.2f %%", 100 * p.test_top1_ratio);
+    if (p.tested) snprintf(tested, sizeof tested, "  %s %.2f %%", t->from->held_out ? "held out" : "test", 100 * p.test_top1_ratio);
     snprintf(text, sizeof text, "epoch %lld  loss %.4f  top-1 %.2f %%%s  %.0f images/s", (long long)p.epoch, p.train_loss, 100 * p.train_top1_ratio,
              tested, p.images_per_s);
     progress_show(&t->progress, r->step, true, text);
@@ -201,22 +191,35 @@ static bool end_epoch(Trainer *t, Error *err) {
     r->epoch++;
     r->step_in_epoch = 0;
     r->loss_sum = r->grad_norm_sum = 0;
+    r->parts_sum  = (TrainParts){0};
+    r->epoch_macs = r->epoch_peak_bytes = 0;
     r->correct_count = r->seen_count = r->elapsed_epoch_ns = 0;
     return save(t, err);
 }
 
-/* The rest of the epoch in hand, from step_in_epoch on. */
-static bool run_epoch(Trainer *t, Error *err) {
-    TrainRun     *r    = t->run;
-    const int64_t skip = r->step_in_epoch * t->s->batch_size;
-    augment_epoch_order(&t->augment, r->epoch, t->train->n_images, t->order);
-    if (!loader_start(t->loader, t->order + skip, t->train->n_images - skip, r->epoch, err)) return false;
-    while (r->step_in_epoch < r->steps_per_epoch && r->step < r->n_steps) {
-        const uint64_t     started_ns = clock_now_ns();
+/* The batches of one step and its update. False with nothing of the run changed, or after an error. */
+static bool one_step(Trainer *t, Error *err) {
+    const uint64_t started_ns = clock_now_ns();
+    profile_clear(tape_profile(t->tape));
+    for (int index = 0; index < t->s->accumulate; index++) {
         const LoaderBatch *batch;
         if (!loader_next(t->loader, &batch, err)) return false;
         CHECK(batch != NULL, "the loader ended before the epoch");
-        const bool done = one_step(t, batch, started_ns, err);
+        if (!one_pass(t, batch, index, err)) return false;
+    }
+    return end_step(t, started_ns, err);
+}
+
+/* The rest of the epoch in hand, from step_in_epoch on. */
+static bool run_epoch(Trainer *t, Error *err) {
+    TrainRun     *r        = t->run;
+    const int64_t n_images = t->from->train->n_images, skip = r->step_in_epoch * t->s->batch_size * t->s->accumulate;
+    augment_epoch_order(&t->augment, r->epoch, n_images, t->order);
+    if (!loader_start(t->loader, t->order + skip, n_images - skip, r->epoch, err)) return false;
+    tape_begin(t->tape, false, (TapeStep){0});             /* a test's memory, or the last epoch's, is not this one's */
+    arena_reset_peak(tape_arena(t->tape));
+    while (r->step_in_epoch < r->steps_per_epoch && r->step < r->n_steps) {
+        const bool done = one_step(t, err);
         if (done ? interrupted(err) : err->exit_status >= EXIT_INTERRUPTED) {      /* a step given up has changed nothing */
             save_interrupted(t, err);
             return false;
@@ -240,19 +243,33 @@ bool train_lock(const char *dir, int *fd, Error *err) {
     return error_in(err, dir);
 }
 
-bool train_run(Model *m, Tape *tape, const Dataset *train, const Dataset *test, const TrainSettings *s, const char *dir, bool quiet,
-               TrainRun *r, Error *err) {
-    Trainer           t  = {.model = m, .tape = tape, .train = train, .test = test, .s = s, .dir = dir, .run = r, .quiet = quiet,
-                            .augment = augment_create(&s->augment, (uint64_t)s->seed, train->mean, train->channels)};
-    OptimizerSettings settings;
-    bool              ok = false, resumed = false;
-    if (!augment_check(&s->augment, err) || !model_fits_data(m, train, true, err) || !model_fits_data(m, test, true, err) || !train_optimizer(s, &t.optimizer, &settings, err)) goto done;
-    if (train->n_images < s->batch_size) {
-        FAIL(err, "/train/batch_size", "must be at most the %lld training images, got %d", (long long)train->n_images, s->batch_size);
-        goto done;
-    }
-    if (!params_want_grads(m->params, err) || !params_want_state(m->params, err) || !file_make_dirs(dir, err)) goto done;
-    r->steps_per_epoch = train->n_images / s->batch_size;
+/* Settings, data, model and teacher fit each other; sets which tensors train, and their gradients, state and average. */
+static bool prepare(Trainer *t, Error *err) {
+    const TrainSettings *s = t->s;
+    const TrainSources  *f = t->from;
+    Params              *p = t->model->params;
+    OptimizerSettings    settings;
+    const int64_t        step_images = (int64_t)s->batch_size * s->accumulate;
+    if (!train_settings_check(s, err) || !augment_check(&s->augment, err) || !model_fits_data(t->model, f->train, true, err)
+        || !model_fits_data(t->model, f->curve, true, err) || !train_optimizer(s, &t->optimizer, &settings, err)
+        || (f->teacher != NULL && !teacher_fits(f->teacher, t->model, t->tape, s, err)))
+        return false;
+    if (f->train->n_images < step_images)
+        return s->accumulate == 1
+            ? FAIL(err, "/train/batch_size", "must be at most the %lld training images, got %d", (long long)f->train->n_images, s->batch_size)
+            : FAIL(err, "/train/accumulate", "times batch_size %d must be at most the %lld training images, got %d", s->batch_size,
+                   (long long)f->train->n_images, s->accumulate);
+    return train_groups_apply(p, s, err) && params_want_grads(p, err) && params_want_state(p, err)
+        && (s->ema_decay == 0 || params_want_average(p, err));
+}
+
+bool train_run(Model *m, Tape *tape, const TrainSources *from, const TrainSettings *s, const char *dir, bool quiet, TrainRun *r, Error *err) {
+    const Dataset *train = from->train;
+    Trainer t  = {.model = m, .tape = tape, .from = from, .s = s, .dir = dir, .run = r, .quiet = quiet,
+                  .augment = augment_create(&s->augment, (uint64_t)s->seed, train->mean, train->channels)};
+    bool    ok = false, resumed = false;
+    if (!prepare(&t, err) || !file_make_dirs(dir, err)) goto done;
+    r->steps_per_epoch = train->n_images / ((int64_t)s->batch_size * s->accumulate);
     r->n_steps         = s->steps > 0 ? s->steps : s->epochs * r->steps_per_epoch;
     if (!checkpoint_load(m, r, dir, &resumed, err)) goto done;
     int channels, height, width;

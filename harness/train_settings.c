@@ -5,6 +5,9 @@
 
 static const char *const schedules[] = {"cosine", "constant", "step", NULL};
 
+static const char *const distillations[] = {"none", "soft", "hard", NULL};
+static const char *const reported[] = {"final", "ema", NULL};
+
 const Field train_fields[] = {
     INT_FIELD (TrainSettings, epochs,          1, 100000,  20,   "passes over the training images"),
     INT_FIELD (TrainSettings, steps,           0, 2000000000, 0, "optimizer steps, instead of epochs; 0: epochs decide"),
@@ -32,8 +35,46 @@ const Field train_fields[] = {
     INT_FIELD (TrainSettings, eval_every,      0, 100000,  1,    "epochs between tests for the curve; 0: only at the end"),
     REAL_FIELD(TrainSettings, checkpoint_s,    0, 1e9,     120,  "seconds between checkpoints; one is also written after every epoch"),
     INT_FIELD (TrainSettings, eval_batch_size, 1, 65536,   100,  "images a batch of the test"),
+    INT_FIELD (TrainSettings, accumulate,      1, 65536,   1,    "batches whose gradients make one step: batch_size times accumulate images"),
+    REAL_FIELD(TrainSettings, ema_decay,       0, 0.9999999, 0,  "decay of a running average of the weights, a step; 0: none is kept"),
+    BOOL_FIELD(TrainSettings, ema_warmup,      false,            "decay of step t at most (1+t)/(10+t), so that a short run's average leaves its random beginning"),
+    WORD_FIELD(TrainSettings, report,          reported, REPORT_FINAL, "weights that are tested, reported and saved: of the last step, or their average (ema)"),
+    REAL_FIELD(TrainSettings, layer_decay,     0.01, 1,    1,    "factor of the learning rate from each block to the one below it; 1: one rate for all"),
+    INT_FIELD (TrainSettings, freeze_depth,    0, 100000,  0,    "so many groups stay as they are, from the input on: 1 the embedding, 1+k also the first k blocks"),
+    TEXT_FIELD(TrainSettings, lr_scale,        "",               "factors of the learning rate by the beginning of a tensor's name, the first that fits: \"head=10 blocks.0.=0 *=0.1\"; 0 freezes"),
+    TEXT_FIELD(TrainSettings, teacher,         "",               "distillation: the teacher, a preset or a model file (.json)"),
+    TEXT_FIELD(TrainSettings, teacher_weights, "",               "distillation: the teacher's weights; their digest is recorded, not their path"),
+    WORD_FIELD(TrainSettings, distill,         distillations, DISTILL_NONE, "from the teacher's logits: none, soft (divergence from its softened classes), hard (its best class as a label)"),
+    REAL_FIELD(TrainSettings, label_weight,    0, 1000,    1,    "weight of the loss on labels"),
+    REAL_FIELD(TrainSettings, distill_weight,  0, 1000,    0.5,  "weight of the loss on the teacher's logits"),
+    REAL_FIELD(TrainSettings, distill_temperature, 0.01, 1000, 1, "soft: both logits are divided by it, the loss is multiplied by its square"),
+    REAL_FIELD(TrainSettings, distill_tokens,  0, 1000,    0,    "weight of the mean squared distance of the patch tokens from the teacher's, after the last norm"),
+    TEXT_FIELD(TrainSettings, init_from,       "",               "start from a trained model of another kind: a preset or a model file (.json)"),
+    TEXT_FIELD(TrainSettings, init_from_weights, "",             "its weights; their digest is recorded, not their path"),
+    TEXT_FIELD(TrainSettings, init_rule,       "",               "how its tensors become this model's; what there is depends on the kind"),
     FIELDS_END,
 };
+
+bool train_has_teacher(const TrainSettings *s) { return s->distill != DISTILL_NONE || s->distill_tokens > 0; }
+
+bool train_settings_check(const TrainSettings *s, Error *err) {
+    if (s->report == REPORT_EMA && s->ema_decay == 0) return FAIL(err, "/train/report", "is ema, but ema_decay is 0: there is no average");
+    if (train_has_teacher(s)) {
+        if (s->teacher[0] == '\0') return FAIL(err, "/train/teacher", "must be given for distill and distill_tokens: a preset or a model file");
+        if (s->teacher_weights[0] == '\0') return FAIL(err, "/train/teacher_weights", "must be given: a random teacher teaches nothing");
+    } else if (s->teacher[0] != '\0' || s->teacher_weights[0] != '\0') {
+        return FAIL(err, "/train/distill", "must be soft or hard, or distill_tokens above 0, when a teacher is given");
+    }
+    if (s->init_from[0] == '\0' && (s->init_from_weights[0] != '\0' || s->init_rule[0] != '\0'))
+        return FAIL(err, "/train/init_from", "must be given beside init_from_weights and init_rule: a preset or a model file");
+    if (s->init_from[0] != '\0' && s->init_from_weights[0] == '\0')
+        return FAIL(err, "/train/init_from_weights", "must be given: there is nothing to take from a random model");
+    return true;
+}
+
+double train_ema_decay(const TrainSettings *s, int64_t t) {
+    return s->ema_warmup ? fmin(s->ema_decay, (1 + (double)t) / (10 + (double)t)) : s->ema_decay;
+}
 
 double train_learning_rate(const TrainSettings *s, int64_t step, int64_t steps_per_epoch, int64_t n_steps) {
     const double warmup = fmin(s->warmup_epochs * (double)steps_per_epoch, (double)n_steps);

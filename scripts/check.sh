@@ -49,6 +49,7 @@ python=${PYTHON:-$([ -x /usr/bin/python3 ] && echo /usr/bin/python3 || command -
 double=no
 one "scripts/check_includes.sh" scripts/check_includes.sh
 one "scripts/check_includes.sh --self-test" scripts/check_includes.sh --self-test
+[ -z "$python" ] || one "scripts/peers/compare_pillow.py --self-test" "$python" scripts/peers/compare_pillow.py --self-test
 for t in "$@"; do
     case $double:$t in
     no:--)    double=yes ;;

@@ -215,6 +215,15 @@ static void trial_axpy(Trial *t) {
     }
 }
 
+static void trial_approach(Trial *t) {
+    EACH_LENGTH(t, n) {
+        const Real  *x = reals(t, n);
+        const Output y = output(t, n);
+        EACH_RUN(t, be) be->approach(n, (Real)0.3, x, y.of[run]);
+        compare_simple(t, "y", n, y, 3 * eps, eps);                  /* difference, product and sum; |0.3 (x - y)| < 2 */
+    }
+}
+
 static void trial_scale(Trial *t) {
     EACH_LENGTH(t, n) {
         const Output y = output(t, n);
@@ -664,6 +673,10 @@ static void axpy_that_drifts(int64_t n, Real alpha, const Real *x, Real *y) {
     if (n > 0 && ++calls % 2 == 0) y[n - 1] *= (Real)(1 + 2 * eps);
 }
 
+static void approach_with_a_smaller_step(int64_t n, Real alpha, const Real *x, Real *y) {
+    backend_reference.approach(n, alpha * (Real)(1 - 1e-4), x, y);
+}
+
 static void assert_noticed(Backend wrong, const char *kernel) {
     for (int at = 0; at < N_KERNELS; at++)
         if (strcmp(kernels[at].name, kernel) == 0) {
@@ -684,6 +697,7 @@ static void wrong_kernels_are_noticed(void **state) {
     WRONG(column_sums, column_sums_that_assign);
     WRONG(adamw,       adamw_with_coupled_decay);
     WRONG(axpy,        axpy_that_drifts);
+    WRONG(approach,    approach_with_a_smaller_step);
 }
 
 /* ---- the table of backends ---- */

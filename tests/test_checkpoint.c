@@ -144,15 +144,17 @@ static bool same_models(const Model *a, const Model *b) {
 
 static TrainPoint points[] = {
     {.epoch = 1, .step = 7, .train_loss = 0.1 + 0.2, .train_top1_ratio = 1.0 / 3, .grad_norm = 1e-300, .lr = 1e-3, .images_per_s = 12345.678,
-     .tested = true, .test_loss = 2.302585092994046, .test_top1_ratio = 0.1, .elapsed_ns = UINT64_MAX},
-    {.epoch = 2, .step = 14, .train_loss = 5e-324, .train_top1_ratio = 0, .grad_norm = 1e308, .lr = 0, .images_per_s = 1, .elapsed_ns = 0},
+     .tested = true, .test_loss = 2.302585092994046, .test_top1_ratio = 0.1, .elapsed_ns = UINT64_MAX,
+     .macs_count = INT64_C(1) << 60, .peak_bytes = 12345, .parts = {.n = 2, .name = {"labels", "aux_bce"}, .value = {0.1 + 0.7, 5e-324}}},
+    {.epoch = 2, .step = 14, .train_loss = 5e-324, .train_top1_ratio = 0, .grad_norm = 1e308, .lr = 0, .images_per_s = 1, .elapsed_ns = 0, .macs_count = -1, .peak_bytes = -1},
 };
 
 /* At step `step` of settings "0123456789abcdef". */
 static TrainRun run_at(int64_t step) {
     return (TrainRun){.epoch = 2, .step_in_epoch = 3, .step = step, .steps_per_epoch = 7, .n_steps = 70, .loss_sum = 0.1 * 3, .grad_norm_sum = 1.0 / 7,
                       .correct_count = 11, .seen_count = 24, .elapsed_epoch_ns = 123456789012, .elapsed_ns = 9876543210987, .point = points, .n_points = 2,
-                      .macs_per_step = INT64_C(1) << 50, .peak_activation_bytes = (size_t)1 << 40, .resumed_count = 2, .config_digest = "0123456789abcdef"};
+                      .macs_per_step = INT64_C(1) << 50, .peak_activation_bytes = (size_t)1 << 40, .resumed_count = 2,
+                      .epoch_macs = 77, .epoch_peak_bytes = 88, .parts_sum = {.n = 1, .name = {"tokens"}, .value = {-1.0 / 3}}, .config_digest = "0123456789abcdef"};
 }
 
 static void saved(const Model *m, int64_t step) {
@@ -211,6 +213,9 @@ static void a_run_comes_back_bit_for_bit(void **state) {
     assert_int_equal(run.macs_per_step, want.macs_per_step);
     assert_int_equal(run.peak_activation_bytes, want.peak_activation_bytes);
     assert_int_equal(run.resumed_count, want.resumed_count + 1);
+    assert_int_equal(run.epoch_macs, want.epoch_macs);
+    assert_int_equal(run.epoch_peak_bytes, want.epoch_peak_bytes);
+    assert_memory_equal(&run.parts_sum, &want.parts_sum, sizeof run.parts_sum);
     assert_memory_equal(&run.loss_sum, &want.loss_sum, sizeof run.loss_sum);
     assert_memory_equal(&run.grad_norm_sum, &want.grad_norm_sum, sizeof run.grad_norm_sum);
     assert_string_equal(run.config_digest, want.config_digest);
@@ -224,6 +229,9 @@ static void a_run_comes_back_bit_for_bit(void **state) {
         const double a[] = {p->train_loss, p->train_top1_ratio, p->grad_norm, p->lr, p->images_per_s, p->test_loss, p->test_top1_ratio};
         const double b[] = {q->train_loss, q->train_top1_ratio, q->grad_norm, q->lr, q->images_per_s, q->test_loss, q->test_top1_ratio};
         assert_memory_equal(a, b, sizeof a);
+        assert_int_equal(p->macs_count, q->macs_count);
+        assert_int_equal(p->peak_bytes, q->peak_bytes);
+        assert_memory_equal(&p->parts, &q->parts, sizeof p->parts);
     }
     train_run_free(&run);
     model_destroy(m);

@@ -326,7 +326,7 @@ static int trained(const char *settings, char sha256[SHA256_TEXT_SIZE]) {
         Model   *m    = small_model(&tape);
         TrainRun run  = {.config_digest = "0123456789abcdef"};
         Sha256  *sum  = NULL;
-        ok = train_run(m, tape, train, test, &s, directory, true, &run, &err);
+        ok = train_run(m, tape, &(TrainSources){.train = train, .curve = test}, &s, directory, true, &run, &err);
         if (!ok && err.exit_status != EXIT_INTERRUPTED) fail_msg("%s %s", err.field, err.message);
         assert_true(sha256_create(&sum, &err));
         for (int i = 0; i < params_count(m->params); i++)

@@ -172,6 +172,53 @@ static void a_step_raises_the_version_of_what_it_changed(void **state) {
     params_destroy(p);
 }
 
+static void a_tensor_s_own_rate_scales_its_step_and_its_decay(void **state) {
+    const Optimizer *o = *state;
+    Tensor *half[2], *whole[2];
+    Params *p = new_params(half, 2, 8, (ParamRole[]){PARAM_DECAYED, PARAM_PLAIN}), *q = new_params(whole, 2, 8, (ParamRole[]){PARAM_DECAYED, PARAM_PLAIN});
+    OptimizerSettings s = o->defaults;
+    s.weight_decay = 0.25;
+    params_at(p, 0)->lr_scale = params_at(p, 1)->lr_scale = 0.5;
+    for (int t = 1; t <= 3; t++) {
+        for (int k = 0; k < 2; k++)
+            for (int i = 0; i < 8; i++) half[k]->grad[i] = whole[k]->grad[i] = (Real)gradient(i, t);
+        optimizer_step(o, p, &backend_reference, &(OptimizerStep){.settings = &s, .t = t, .lr = 0.125, .grad_scale = 1});
+        optimizer_step(o, q, &backend_reference, &(OptimizerStep){.settings = &s, .t = t, .lr = 0.0625, .grad_scale = 1});
+        for (int k = 0; k < 2; k++) assert_memory_equal(half[k]->data, whole[k]->data, 8 * sizeof(Real));      /* halving is exact */
+    }
+    params_destroy(p);
+    params_destroy(q);
+}
+
+static void a_frozen_tensor_needs_no_gradient_and_stays(void **state) {
+    const Optimizer *o = *state;
+    Tensor *w[2];
+    Params *p   = NULL;
+    Error   err = {0};
+    Real    before[2][8];
+    const int64_t count = 8;
+    assert_true(params_create(&p, &err));
+    for (int k = 0; k < 2; k++) param_add(p, &w[k], (ParamSpec){INIT_NORMAL_002, PARAM_DECAYED, 0, 0}, 1, &count, "w%d", k);
+    params_init(p, 1);
+    params_at(p, 0)->frozen = true;
+    assert_true(params_want_grads(p, &err) && params_want_state(p, &err));
+    assert_null(w[0]->grad);
+    assert_null(params_at(p, 0)->m);
+    assert_false(w[0]->needs_grad);
+    params_zero_grads(p);
+    params_settle_grads(p);
+    for (int i = 0; i < 8; i++) w[1]->grad[i] = 2;
+    const double norm = params_grad_norm(p, &backend_reference);
+    assert_true(fabs(norm - sqrt(32.0)) < 1e-12);        /* exact squares; the frozen one has no part in it */
+    for (int k = 0; k < 2; k++) memcpy(before[k], w[k]->data, sizeof before[k]);
+    const uint64_t version = w[0]->version;
+    optimizer_step(o, p, &backend_reference, &(OptimizerStep){.settings = &o->defaults, .t = 1, .lr = 0.5, .grad_scale = 1});
+    assert_memory_equal(w[0]->data, before[0], sizeof before[0]);
+    assert_memory_not_equal(w[1]->data, before[1], sizeof before[1]);
+    assert_true(w[0]->version == version);
+    params_destroy(p);
+}
+
 static void step_without_settled_gradients(void *unused) {
     (void)unused;
     Tensor *w;
@@ -205,7 +252,10 @@ int main(void) {
         {#name "_decays_only_decayed_tensors_and_leaves_buffers_alone", only_decayed_tensors_decay_and_buffers_are_left_alone, NULL, NULL, \
          (void *)(uintptr_t)&optimizer_##name}, \
         {#name "_raises_the_version_of_what_it_changed", a_step_raises_the_version_of_what_it_changed, NULL, NULL, \
-         (void *)(uintptr_t)&optimizer_##name},
+         (void *)(uintptr_t)&optimizer_##name}, \
+        {#name "_takes_a_tensor_s_own_rate", a_tensor_s_own_rate_scales_its_step_and_its_decay, NULL, NULL, \
+         (void *)(uintptr_t)&optimizer_##name}, \
+        {#name "_leaves_frozen_tensors_alone", a_frozen_tensor_needs_no_gradient_and_stays, NULL, NULL, (void *)(uintptr_t)&optimizer_##name},
 #include "engine/optimizers/optimizers.def"
 #undef OPTIMIZER
         cmocka_unit_test(adamw_follows_its_formula),

@@ -387,6 +387,64 @@ static void state_that_failed_half_way_can_be_wished_for_again(void **state) {
     params_destroy(p);
 }
 
+/* ---- the running average ---- */
+
+static void fill(Tensor *t, double value) {
+    for (int64_t i = 0; i < tensor_count(t); i++) t->data[i] = (Real)value;
+}
+
+static void the_average_begins_at_the_weights_and_follows_its_formula(void **state) {
+    (void)state;
+    for (int b = 0; b < backend_count(); b++) {
+        const Backend *backend = backend_find(backend_partial(b)->name);
+        if (backend->usable != NULL && !backend->usable()) continue;
+        Tensor *slot[3] = {NULL};
+        Params *p       = three(slot);
+        Error   err     = {0};
+        double  want    = 1;
+        for (int k = 0; k < 3; k++) fill(slot[k], 1);
+        assert_true(params_want_average(p, &err));
+        for (int t = 1; t <= 50; t++) {
+            for (int k = 0; k < 3; k++) fill(slot[k], 1 + t);
+            params_average(p, backend, 0.75);
+            want = 0.75 * want + 0.25 * (1 + t);
+            for (int k = 0; k < 3; k++)                      /* buffers too */
+                assert_true(fabs((double)params_at(p, k)->average[0] - want) <= 1e-5 * want);       /* 3 roundings a step, damped by 3/4 */
+        }
+        params_destroy(p);
+    }
+}
+
+/* decay and 1 - decay as two float factors do not sum to 1: at 0.99996 the mean of a constant would end 7e-4 beside it. */
+static void the_average_of_a_constant_is_that_constant_however_slow(void **state) {
+    (void)state;
+    Tensor *slot[3] = {NULL};
+    Params *p       = three(slot);
+    Error   err     = {0};
+    for (int k = 0; k < 3; k++) fill(slot[k], 0.7);
+    assert_true(params_want_average(p, &err));
+    for (int t = 0; t < 100000; t++) params_average(p, &backend_reference, 0.99996);
+    for (int k = 0; k < 3; k++) assert_true(params_at(p, k)->average[0] == slot[k]->data[0]);
+    params_destroy(p);
+}
+
+static void swapping_twice_brings_everything_back_and_tells_packed_copies(void **state) {
+    (void)state;
+    Tensor *slot[3] = {NULL};
+    Params *p       = three(slot);
+    Error   err     = {0};
+    for (int k = 0; k < 3; k++) fill(slot[k], 1);
+    assert_true(params_want_average(p, &err));
+    for (int k = 0; k < 3; k++) fill(slot[k], 2);
+    const uint64_t version = slot[0]->version;
+    params_swap_average(p);
+    assert_true(slot[0]->version > version);
+    for (int k = 0; k < 3; k++) assert_true(slot[k]->data[0] == 1 && params_at(p, k)->average[0] == 2);
+    params_swap_average(p);
+    for (int k = 0; k < 3; k++) assert_true(slot[k]->data[0] == 2 && params_at(p, k)->average[0] == 1);
+    params_destroy(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_declared_tensor_is_found_by_its_name_and_place),
@@ -401,6 +459,9 @@ int main(void) {
         cmocka_unit_test(settling_zeroes_only_what_nothing_arrived_at),
         cmocka_unit_test(the_norm_of_gradients_is_the_same_on_every_backend),
         cmocka_unit_test(optimizer_state_is_zero_and_not_made_for_buffers),
+        cmocka_unit_test(the_average_begins_at_the_weights_and_follows_its_formula),
+        cmocka_unit_test(the_average_of_a_constant_is_that_constant_however_slow),
+        cmocka_unit_test(swapping_twice_brings_everything_back_and_tells_packed_copies),
         cmocka_unit_test(impossible_declarations_stop_the_program),
         cmocka_unit_test(a_tensor_beyond_the_address_space_fails_and_stays_failed),
         cmocka_unit_test(every_failed_request_is_survived_and_reported),

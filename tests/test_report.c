@@ -196,7 +196,7 @@ static void hostile_names_stay_in_their_cells(void **state) {
     const bool drawn = report_write_plots(&r, in_dir("hostile"), &n_plots, &err);
     if (!drawn && err.exit_status != EXIT_MACHINE) fail_msg("%s", err.message);
     assert_false(exists("pwned") || exists("hostile/pwned") || access("pwned", F_OK) == 0);
-    if (drawn) assert_int_equal(n_plots, 4);
+    if (drawn) assert_int_equal(n_plots, 5);
     char *script = contents("hostile/plots/accuracy.gp");
     assert_null(strchr(script, '`'));
     free(script);
@@ -216,9 +216,9 @@ static void plots_are_drawn_with_intervals_and_marked_axes(void **state) {
     const bool drawn = report_write_plots(&r, in_dir("plots"), &n_plots, &err);
     if (!drawn && err.exit_status != EXIT_MACHINE) fail_msg("%s", err.message);
     if (drawn) {
-        static const char *const names[] = {"accuracy", "batch", "curves", "profile"};
-        assert_int_equal(n_plots, 4);
-        for (int i = 0; i < 4; i++) {
+        static const char *const names[] = {"accuracy", "batch", "curves", "profile", "training"};
+        assert_int_equal(n_plots, 5);
+        for (int i = 0; i < 5; i++) {
             char name[64];
             snprintf(name, sizeof name, "plots/plots/%s.svg", names[i]);
             char *svg = contents(name);

@@ -191,7 +191,7 @@ static Outcome session(const TrainSettings *s) {
         fail_msg("%s %s", o.err.field, o.err.message);
     params_init(m->params, (uint64_t)s->seed);
     if (arrange != NULL) arrange(m);
-    o.ok = train_run(m, tape, train, test, s, directory, true, &o.run, &o.err);
+    o.ok = train_run(m, tape, &(TrainSources){.train = train, .curve = test}, s, directory, true, &o.run, &o.err);
     o.arena_bytes = arena_peak_bytes(tape_arena(tape));
     if (params_at(m->params, 0)->m != NULL) digest_params(m, &o);
     dataset_close(train);

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Training as users meet it: one seed one result, killed or interrupted at any moment and resumed; refusals in one line.
 #   tests/test_training.sh path/to/morbench        (from the repository root)
-# KILLS=20 kills more often (default 5); SEED=N draws other moments. Both are printed.
+# KILLS=20 kills more often (default 5); SEED=N draws other moments. Both are printed. DEATHS (default 20) kills one single run.
 set -u
 morbench=$(realpath "${1:?usage: tests/test_training.sh path/to/morbench}")
-KILLS=${KILLS:-5} SEED=${SEED:-1}
+KILLS=${KILLS:-5} SEED=${SEED:-1} DEATHS=${DEATHS:-20}
 dir=$(mktemp -d)
 job=
 trap '[ -z "$job" ] || kill -9 "$job" 2>/dev/null; rm -rf "$dir"' EXIT
@@ -122,7 +122,8 @@ for ((i = 1; i <= KILLS; i++)); do
         sleep "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))"
         kill -9 "$job" 2>/dev/null
         finish
-        [ $? -eq 137 ] && deaths=$((deaths + 1))
+        # one that had ended already: the machine is faster now than it was for the whole run, so the next moments are earlier
+        if [ $? -eq 137 ]; then deaths=$((deaths + 1)); else whole_ms=$((whole_ms * 2 / 3)); fi
     done
     all_deaths=$((all_deaths + deaths))
     ls "$dir"/killed/checkpoint-* >/dev/null 2>&1 && resumed=$((resumed + 1))
@@ -132,6 +133,28 @@ for ((i = 1; i <= KILLS; i++)); do
 done
 holds "most of these runs really were killed ($all_deaths times)" test "$all_deaths" -ge $(((KILLS + 1) / 2))
 holds "some had a checkpoint to resume from ($resumed)" test "$resumed" -gt 0
+
+# ---- one run killed again and again, with everything that a checkpoint has to carry ----
+carried=(train.epochs=40 train.accumulate=3 train.ema_decay=0.99 train.ema_warmup=true train.report=ema data.held_out=0.2 train.layer_decay=0.9 train.freeze_depth=1
+         train.eval_every=4)
+started=$(now_ms)
+holds "a longer run with averaged weights, accumulation and held-out images ends well" train long "${carried[@]}"
+long_ms=$(($(now_ms) - started))
+deaths=0 sessions=0 moments=''
+while [ $deaths -lt "$DEATHS" ] && [ $sessions -lt $((DEATHS * 4)) ]; do
+    sessions=$((sessions + 1))
+    ms=$((RANDOM % (long_ms / 8 + 1) + 10))
+    start dying "${carried[@]}"
+    sleep "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))"
+    kill -9 "$job" 2>/dev/null
+    finish
+    [ $? -eq 137 ] && deaths=$((deaths + 1)) moments="$moments $ms"
+    [ ! -e "$dir/dying/run.json" ] || { rm -rf "$dir/dying"; deaths=0; moments=''; long_ms=$((long_ms * 3 / 4)); }      # it had ended: begin anew, at earlier moments
+done
+if [ $deaths -eq "$DEATHS" ] && train dying "${carried[@]}" >"$dir/said" 2>&1 && same_weights long dying >"$dir/said" 2>&1 && same_results long dying >"$dir/said" 2>&1 &&
+    only_results dying >"$dir/said" 2>&1
+then say ok "one run killed $deaths times, each time$moments ms after its start, and resumed: the same bytes, nothing left over"
+else say wrong "one run killed $deaths of $DEATHS times in $sessions sessions: $(tail -n 1 "$dir/said")"; fi
 
 # ---- interrupted ----
 # wait_for DIR: until it has a checkpoint
@@ -230,13 +253,102 @@ holds "with rates of 0 they stay as they are" same_weights whole started
     say wrong "a classifier of another size: $(head -n 1 "$dir/err")"
 refused "weights of another model are refused" 1 "does not fit model vit" train badweights --weights "$dir/whole/weights.safetensors" model.embed_dim=64
 
+# ---- a teacher ----
+cat >"$dir/teacher.json" <<'END'
+{"preset": "vit_d64_l6_p4_28", "embed_dim": 32, "depth": 2}
+END
+taught=(train.teacher="$dir/teacher.json" train.teacher_weights="$dir/whole/weights.safetensors" train.epochs=2)
+holds "DeiT's pair learns from a teacher" train pair "${taught[@]}" model.distilled=true train.distill=hard train.label_weight=0.5
+holds "and the same way twice" train pair2 "${taught[@]}" model.distilled=true train.distill=hard train.label_weight=0.5
+holds "with the same bytes" same_weights pair pair2
+holds "logits and tokens of a teacher, softly" train soft "${taught[@]}" train.distill=soft train.distill_temperature=2 train.distill_tokens=0.5
+refused "a teacher of other tokens is refused" 1 "/train/distill_tokens: needs tokens of one width: the teacher's have 32, the model's 64" train bad "${taught[@]}" \
+    train.distill_tokens=1 model.embed_dim=64
+refused "a teacher without weights is refused" 1 "/train/teacher_weights: must be given" train bad train.teacher=vit_d64_l6_p4_28 train.distill=soft
+refused "weights that are not the teacher's are refused" 1 "whole/weights.safetensors: does not fit model vit" train bad train.teacher=vit_d64_l6_p4_28 train.distill=soft \
+    train.teacher_weights="$dir/whole/weights.safetensors"
+refused "another teacher is another run" 1 "/id: the directory holds another run" train soft "${taught[@]}" train.distill=soft train.distill_temperature=2 train.distill_tokens=0.5 \
+    train.teacher_weights="$dir/again/../started/weights.safetensors" train.seed=4
+if [ -n "$python" ]; then
+    holds "results say who taught, by digest and not by path" test "$(field "$dir/soft/run.json" '(r["experiment"]["train"]["teacher"]["weights_sha256"] == r["experiment"]["train"]["teacher"]["weights_sha256"].lower(), r["experiment"]["train"]["teacher"]["model"]["embed_dim"], "teacher_weights" in r["experiment"]["train"])')" = "(True, 32, False)"
+    holds "the parts of the loss stand in the curve and sum to it" "$python" - "$dir/soft/run.json" <<'END'
+import json, sys
+for p in json.load(open(sys.argv[1]))["curves"]:
+    parts = p["train_loss_parts"]
+    if set(parts) != {"labels", "logits", "tokens"} or abs(sum(parts.values()) - p["train_loss"]) > 1e-5: sys.exit(str(p))
+END
+    holds "a step's MACs are the model's and the teacher's" "$python" - "$dir/soft/run.json" "$dir/whole/run.json" <<'END'
+import json, sys
+taught, alone = (json.load(open(p)) for p in sys.argv[1:])
+more = taught["metrics"]["train_step_macs_count"] - alone["metrics"]["train_step_macs_count"]
+forward = 16 * alone["model"]["counts"]["macs"]
+if more != forward: sys.exit(f"{more} more, not {forward}")
+for p, per_epoch in ((taught["curves"][0], 12), ): 
+    if p["train_macs_count"] != per_epoch * taught["metrics"]["train_step_macs_count"]: sys.exit(str(p))
+END
+fi
+
+# ---- averages, accumulation, held-out images ----
+if [ -n "$python" ]; then
+    holds "a step has the images of all its batches" test "$(field "$dir/long/run.json" '(r["metrics"]["batch_size_count"], r["metrics"]["steps_count"])')" = "(48, 120)"
+    holds "the curve is of held-out images, up to the end, and the test split is for the end alone" test \
+        "$(field "$dir/long/run.json" '(r["data"]["held_out_images_count"], r["data"]["images_count"], [p["epoch"] for p in r["curves"] if p["held_out_top1_ratio"] is not None] == list(range(4, 41, 4)), all(p["test_loss"] is None for p in r["curves"]))')" \
+        = "(40, 160, True, True)"
+    holds "MACs and memory stand in every point" test "$(field "$dir/long/run.json" 'all(p["train_macs_count"] == 3 * r["metrics"]["train_step_macs_count"] and p["peak_activation_bytes"] > 0 for p in r["curves"])')" = True
+    holds "the reported weights are the averages: they evaluate to the result" bash -c '
+        "$0" eval --config "$1/c.json" --weights "$1/long/weights.safetensors" --data synthetic:28x28x1:10:200 --limit 50 --json --quiet --threads 2 >"$1/eval.json" &&
+        "$2" -c "
+import json, sys
+a, b = (json.load(open(p))[\"accuracy\"] for p in sys.argv[1:])
+sys.exit(a != b and f\"{a} {b}\")" "$1/eval.json" "$1/long/run.json"' "$morbench" "$dir" "$python"
+    if "$python" -c 'import jsonschema' 2>/dev/null; then
+        holds "such results fit the schema" "$python" - results/schema/run.schema.json "$dir/long/run.json" "$dir/soft/run.json" "$dir/pair/run.json" <<'END'
+import json, jsonschema, sys
+schema = json.load(open(sys.argv[1]))
+for path in sys.argv[2:]: jsonschema.validate(json.load(open(path)), schema)
+END
+    fi
+fi
+holds "the report draws them" "$morbench" report "$dir/long"
+train final "${carried[@]}" train.report=final >"$dir/said" 2>&1
+if same_weights long final >/dev/null 2>&1; then say wrong "the average is what the last step left"; else say ok "the average is not what the last step left"; fi
+
+# ---- photographs that change while a run goes on ----
+for split in train test; do
+    for class in a b; do
+        mkdir -p "$dir/photos/$split/$class"
+        for k in 1 2 3 4 5 6 7 8; do cp tests/golden/images/rgb.jpg "$dir/photos/$split/$class/$k.jpg"; done
+    done
+done
+photos=(data.name= data.dir="$dir/photos" data.preprocess=deit model.in_chans=3 train.batch_size=4 train.random_resized_crop=true train.checkpoint_s=0.001)
+holds "a folder of photographs trains" train photos "${photos[@]}"
+[ -z "$python" ] || holds "the same photograph on both sides makes the result INVALID, and says how many" test \
+    "$(field "$dir/photos/run.json" '(r["validity"]["verdict"], r["data"]["test_shared_images_count"], "test_trained_on" in r["validity"]["reasons"])')" = "('INVALID', 16, True)"
+start changed "${photos[@]}" train.epochs=5000
+wait_for changed
+cp tests/golden/images/grey.jpg "$dir/photos/new" && mv "$dir/photos/new" "$dir/photos/train/b/3.jpg"
+for _ in $(seq 100); do kill -0 "$job" 2>/dev/null || break; sleep 0.05; done
+kill -s TERM "$job" 2>/dev/null
+finish
+got=$?
+if [ $got -eq 5 ] && grep -q "train/b/3.jpg: was changed or replaced while the run was going on" "$dir/job.err" && [ "$(wc -l <"$dir/job.err")" -eq 1 ] && [ ! -e "$dir/changed/run.json" ]
+then say ok "a photograph replaced while a run goes on ends it: exit status 5, one line that names it"
+else say wrong "a photograph replaced while a run goes on: exit status $got: $(head -n 1 "$dir/job.err")"; fi
+refused "and the run does not go on with other data" 1 "holds a run with other settings, data" train changed "${photos[@]}" train.epochs=5000
+
 # ---- what cannot be ----
 refused "a misspelt key is named with the nearest" 1 '/train/epoch: unknown key; did you mean "epochs"' train bad train.epoch=3
 refused "a misspelt block is named with the nearest" 1 "/trian" train bad trian.epochs=3
 refused "a value of the wrong type is named" 1 "/train/epochs" train bad train.epochs=many
 refused "a batch larger than the data is refused" 1 "/train/batch_size: must be at most the 200 training images" train bad train.batch_size=201
 refused "an unknown optimizer is named" 1 "/train/optimizer: no optimizer 'adam'" train bad train.optimizer=adam
-refused "a distilled pair is refused" 1 "/model/distilled: training a distilled pair needs a teacher, which this version does not have" train bad model.distilled=true
+refused "a distilled pair without a teacher is refused" 1 "/model/distilled: is a pair whose second head learns from a teacher" train bad model.distilled=true
+refused "averages that are not kept cannot be reported" 1 "/train/report: is ema, but ema_decay is 0" train bad train.report=ema
+refused "a name that no tensor has is named" 1 '/train/lr_scale: no tensor.s name begins with "hedd"' train bad train.lr_scale="hedd=10 *=1"
+refused "nothing left to train is refused" 1 "/train/freeze_depth: leaves no tensor to train; groups end at 3" train bad train.freeze_depth=4
+refused "a division that leaves nothing is refused" 1 "/data/held_out: leaves 200 of 200 images" train bad data.held_out=0.001
+refused "a ViT cannot be started from another kind" 1 "/train/init_from: vit cannot be started from another kind" train bad train.init_from=vit_d64_l6_p4_28 \
+    train.init_from_weights="$dir/whole/weights.safetensors"
 refused "images of another shape are refused" 1 "the model takes 28x28x1" train bad data.name=synthetic:32x32x3:10:200
 refused "more classes than the model has are refused" 1 "/model/num_classes: must be at least the 11 classes" train bad data.name=synthetic:28x28x1:11:200
 refused "a missing configuration is named" 1 "nowhere.json" "$morbench" train "$dir/nowhere.json" --out "$dir/bad"
@@ -255,7 +367,7 @@ refused "an output directory that is a file is refused" 1 "c.json" "$morbench" t
 slow_images() {
     [ -n "$python" ] || return 0
     train slow data.name=synthetic:224x224x3:10:128 model.img_size=224 model.patch_size=56 model.in_chans=3 model.embed_dim=8 model.depth=1 model.num_heads=1 \
-        train.epochs=1 train.loader_threads=0 || return 1
+        train.epochs=1 train.loader_threads=0 train.checkpoint_s=1000 || return 1
     "$python" - "$dir/slow/run.json" <<'END'
 import json, sys
 run = json.load(open(sys.argv[1]))

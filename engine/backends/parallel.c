@@ -57,6 +57,11 @@ void parallel_axpy(int64_t n, float alpha, const float *x, float *y) {
     FOR_ELEMENTS(n, GRAIN) simd_rows()->axpy(size, alpha, x + first, y + first);
 }
 
+void parallel_approach(int64_t n, float alpha, const float *x, float *y) {
+    FOR_ELEMENTS(n, GRAIN)
+        for (int64_t i = first; i < first + size; i++) y[i] += alpha * (x[i] - y[i]);
+}
+
 void parallel_scale(int64_t n, float alpha, const float *x, float *y) {
     FOR_ELEMENTS(n, GRAIN) simd_rows()->scale(size, alpha, x + first, y + first);
 }

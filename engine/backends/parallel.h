@@ -12,7 +12,7 @@
 
 #define PARALLEL_KERNELS(X)                                                                                          \
     X(column_sums) X(gelu) X(gelu_backward) X(layer_norm) X(layer_norm_backward) X(softmax_rows)                     \
-    X(softmax_rows_backward) X(add) X(axpy) X(scale) X(copy) X(gather_rows) X(scatter_add_rows) X(put_rows)          \
+    X(softmax_rows_backward) X(add) X(axpy) X(approach) X(scale) X(copy) X(gather_rows) X(scatter_add_rows) X(put_rows)          \
     X(patch_rows) X(patch_rows_backward) X(segment_mean) X(segment_mean_backward) X(cross_entropy) X(drop)           \
     X(sum_squares) X(adamw) X(sgd) X(combine_rows) X(combine_rows_backward) X(row_dots) X(row_dots_backward)          \
     X(relu) X(relu_backward) X(scaled_columns_add) X(scaled_columns_add_backward) X(neighbour_mix) X(neighbour_mix_backward)
@@ -30,6 +30,7 @@ void parallel_softmax_rows(int64_t M, int64_t N, const float *x, float *y);
 void parallel_softmax_rows_backward(int64_t M, int64_t N, const float *y, const float *dy, float *dx);
 void parallel_add(int64_t n, const float *a, const float *b, float *y);
 void parallel_axpy(int64_t n, float alpha, const float *x, float *y);
+void parallel_approach(int64_t n, float alpha, const float *x, float *y);
 void parallel_scale(int64_t n, float alpha, const float *x, float *y);
 void parallel_copy(int64_t n, const float *x, float *y);
 void parallel_gather_rows(int64_t n_rows, int64_t D, const float *x, const int32_t *index, float *y);

@@ -38,6 +38,10 @@ static void axpy(int64_t n, Real alpha, const Real *x, Real *y) {
     for (int64_t i = 0; i < n; i++) y[i] += alpha * x[i];
 }
 
+static void approach(int64_t n, Real alpha, const Real *x, Real *y) {
+    for (int64_t i = 0; i < n; i++) y[i] += alpha * (x[i] - y[i]);
+}
+
 static void scale(int64_t n, Real alpha, const Real *x, Real *y) {
     for (int64_t i = 0; i < n; i++) y[i] = alpha * x[i];
 }

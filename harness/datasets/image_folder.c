@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,9 @@ typedef struct Folder {
     Names    classes, images;         /* images: "class/file", or "file" when unlabelled */
     int32_t *label;                   /* of each image */
     size_t   label_room;
+    uint64_t *stamp;                  /* of each file when the folder was opened: inode, size, times */
+    _Atomic(bool) *damaged;           /* each file: read past damage */
+    uint64_t *hash;                   /* of each file's bytes; known once the digest was made, NULL before */
 } Folder;
 
 static void names_free(Names *names) {
@@ -202,9 +206,43 @@ static void set_name(Dataset *d, const char *dir) {
     snprintf(d->name, sizeof d->name, "%.*s", (int)(n - from > 200 ? 200 : n - from), dir + from);
 }
 
-static bool load(const Dataset *d, int64_t index, void **bytes, size_t *n, char path[DATASET_PATH_BYTES], Error *err) {
+static uint64_t stamp_of(const struct stat *st) {
+    const int64_t parts[] = {(int64_t)st->st_dev, (int64_t)st->st_ino, st->st_size, st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+                             st->st_ctim.tv_sec, st->st_ctim.tv_nsec};
+    return digest_xxh64(parts, sizeof parts);
+}
+
+/* A run's numbers are those of the files its digest covers: what is written or replaced later is noticed when it is read. */
+static bool stamp_images(Dataset *d, Folder *f, Error *err) {
+    f->stamp = malloc((f->images.n + 1) * sizeof *f->stamp);
+    f->damaged = calloc(f->images.n + 1, sizeof *f->damaged);
+    if (f->stamp == NULL || f->damaged == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "cannot allocate %zu file stamps", f->images.n);
+    for (size_t i = 0; i < f->images.n; i++) {
+        char        path[DATASET_PATH_BYTES];
+        struct stat st;
+        if (!path_join(path, d->path, f->images.name[i], err)) return false;
+        f->stamp[i] = stat(path, &st) == 0 ? stamp_of(&st) : 0;      /* what cannot be read says so when it is */
+    }
+    return true;
+}
+
+/* The file as it is now. */
+static bool read_now(const Dataset *d, int64_t index, void **bytes, size_t *n, char path[DATASET_PATH_BYTES], Error *err) {
     const Folder *f = d->state;
     return path_join(path, d->path, f->images.name[index], err) && file_read_all(path, MAX_FILE_BYTES, bytes, n, err);
+}
+
+/* The file as it was when the folder was opened. */
+static bool load(const Dataset *d, int64_t index, void **bytes, size_t *n, char path[DATASET_PATH_BYTES], Error *err) {
+    const Folder *f = d->state;
+    struct stat   st;
+    if (!read_now(d, index, bytes, n, path, err)) return false;
+    /* after reading, so that a write in between shows as well */
+    if (stat(path, &st) == 0 && stamp_of(&st) == f->stamp[index]) return true;
+    free(*bytes);
+    *bytes = NULL;
+    FAIL_STATUS(err, EXIT_IO, "", "was changed or replaced while the run was going on; keep the data still and run again");
+    return error_in(err, path);
 }
 
 static bool first_size(Dataset *d, Error *err) {
@@ -230,7 +268,7 @@ static bool open_split(Dataset *d, const DatasetOptions *o, const char *argument
     Folder *f = calloc(1, sizeof *f);
     d->state = f;                        /* dataset_close frees it, whatever happens below */
     if (f == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "cannot allocate %zu bytes", sizeof *f);
-    if (!scan(f, d->path, err)) return false;
+    if (!scan(f, d->path, err) || !stamp_images(d, f, err)) return false;
     if (other[0] != '\0' && !same_classes(f, d->path, other, err)) return false;
     d->n_images    = (int64_t)f->images.n;
     d->n_classes   = (int)f->classes.n;
@@ -255,28 +293,62 @@ static bool view(const Dataset *d, int64_t index, Image *image, int *label, Erro
         return error_in(err, path);
     }
     *label = f->label[index];
+    if (image->n_warnings > 0) f->damaged[index] = true;      /* by several threads at once */
     return true;
 }
 
+static int64_t damaged(const Dataset *d, const char **first) {
+    const Folder *f = d->state;
+    int64_t       n = 0;
+    for (size_t i = f->images.n; i > 0; i--)
+        if (f->damaged[i - 1]) {
+            *first = f->images.name[i - 1];
+            n++;
+        }
+    return n;
+}
+
 static bool digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err) {
-    const Folder *f   = d->state;
-    Sha256       *sum = NULL;
-    bool          ok  = sha256_create(&sum, err);
+    Folder   *f    = d->state;
+    Sha256   *sum  = NULL;
+    uint64_t *hash = malloc((f->images.n + 1) * sizeof *hash);
+    bool      ok   = (hash != NULL || FAIL_STATUS(err, EXIT_MACHINE, "", "cannot allocate %zu hashes", f->images.n)) && sha256_create(&sum, err);
     for (size_t i = 0; ok && i < f->images.n; i++) {
         char   path[DATASET_PATH_BYTES];
         void  *bytes = NULL;
         size_t n;
-        if (!(ok = load(d, (int64_t)i, &bytes, &n, path, err))) break;
+        if (!(ok = read_now(d, (int64_t)i, &bytes, &n, path, err))) break;
         uint8_t size[8];
         for (int k = 0; k < 8; k++) size[k] = (uint8_t)((uint64_t)n >> (8*k));
         sha256_add(sum, f->images.name[i], strlen(f->images.name[i]) + 1);
         sha256_add(sum, size, sizeof size);
         sha256_add(sum, bytes, n);
+        hash[i] = digest_xxh64(bytes, n);
         free(bytes);
     }
     ok = ok && sha256_finish(sum, hex, err);
     sha256_destroy(sum);
+    if (ok && f->hash == NULL) {                     /* the files are read once for both */
+        f->hash = hash;
+        hash    = NULL;
+    }
+    free(hash);
     return ok;
+}
+
+static bool hash_file(const Dataset *d, int64_t index, uint64_t *hash, Error *err) {
+    const Folder *f = d->state;
+    char   path[DATASET_PATH_BYTES];
+    void  *bytes = NULL;
+    size_t n;
+    if (f->hash != NULL) {
+        *hash = f->hash[index];
+        return true;
+    }
+    if (!load(d, index, &bytes, &n, path, err)) return false;
+    *hash = digest_xxh64(bytes, n);
+    free(bytes);
+    return true;
 }
 
 static void close_split(Dataset *d) {
@@ -285,11 +357,14 @@ static void close_split(Dataset *d) {
     names_free(&f->classes);
     names_free(&f->images);
     free(f->label);
+    free(f->stamp);
+    free(f->damaged);
+    free(f->hash);
     free(f);
     d->state = NULL;
 }
 
 const DatasetKind dataset_kind_image_folder = {
     .name = "image_folder", .title = "a folder of photographs, one subfolder a class",
-    .open = open_split, .view = view, .digest = digest, .close = close_split, .needs_path = true,
+    .open = open_split, .view = view, .digest = digest, .close = close_split, .hash = hash_file, .damaged = damaged, .needs_path = true,
 };
