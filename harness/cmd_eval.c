@@ -45,7 +45,7 @@ static void print(const Model *m, const Dataset *d, const Evaluation *e) {
 int cmd_eval(int argc, char **argv, Error *err) {
     ModelChoice choice = {.seed = 1};
     DataChoice  data   = {0};
-    const char *out_dir = NULL, *batch_text = NULL, *limit_text = NULL;
+    const char *out_dir = NULL, *batch_text = NULL, *limit_text = NULL, *depths_path = NULL;
     bool        json = false, quiet = false, done;
     const Option options[] = {
         {.name = "preset", .value = "NAME", .help = "model by name (`morbench list models`)", .text = &choice.preset},
@@ -57,6 +57,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
         {.name = "batch", .value = "N", .help = "images at once, default 100", .text = &batch_text},
         {.name = "limit", .value = "N", .help = "only N images, evenly spread", .text = &limit_text},
         {.name = "out", .value = "DIR", .help = "write DIR/run.json", .text = &out_dir},
+        {.name = "depths", .value = "FILE", .help = "write the depth of every token of every image (safetensors)", .text = &depths_path},
         {.name = "json", .help = "print the result as JSON instead of a table", .flag = &json},
         {.name = "quiet", .help = "no progress", .flag = &quiet},
         OPTIONS_END,
@@ -70,27 +71,30 @@ int cmd_eval(int argc, char **argv, Error *err) {
     Result     *r = NULL;
     json_t     *experiment = NULL;
     char        sha256[65], warning[512];
+    DepthRecord *depths = NULL;
     Evaluation *e = malloc(sizeof *e);
     if (e == NULL) {
         FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
         goto done;
     }
     interrupt_catch();
+    if (!depth_record_create(&depths, err)) goto done;
+    if (depths_path != NULL) depth_record_keep(depths);
     if ((batch_text != NULL && !option_count("batch", batch_text, 1, 65536, &batch, err))
         || (limit_text != NULL && !option_count("limit", limit_text, 1, 1 << 30, &data.limit, err))
         || !runtime_begin(err) || !session_model(&m, &choice, sha256, warning, err) || !session_data(&d, &data, m, err)
         || !tape_create(&tape, runtime_backend(), err) || !experiment_json(m, d, batch, &experiment, err)
         || !session_result(&r, "eval", experiment, false, argc, argv, err) || !result_set_model(r, m, sha256, err) || !result_set_data(r, d, err)
         || (out_dir != NULL && (!file_make_output_dir(out_dir, err) || !result_is_done(r, out_dir, &done, err)))    /* told before the work, not after */
-        || !evaluate(m, tape, d, &(EvaluateOptions){batch, 1, quiet}, e, err))
+        || !evaluate(m, tape, d, &(EvaluateOptions){batch, 1, quiet, depths}, e, err))
         goto done;
     session_warn_loading(r, warning);
     result_warn_damaged(r, d);
     if (data.limit > 0) result_warn(r, WARN_data_limited);
     result_set_accuracy(r, &(ResultAccuracy){e->images_count, e->top1_count, d->n_classes > 5 ? e->top5_count : -1, e->loss});
     result_set_depth(r, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);
-    const double macs = (double)e->macs_executed / (double)e->images_count;
-    result_set_macs_executed(r, macs, macs, macs);
+    depth_record_put(depths, result_block(r, "depth_histogram"));
+    result_set_macs_of_images(r, e->macs_executed, e->macs_counted, e->images_count, e->macs_min, e->macs_max);
     result_set_profile(r, tape_profile(tape), (e->images_count + batch - 1) / batch, e->images_count);
     JsonSink *metrics = result_block(r, "metrics");
     json_put_count(metrics, "batch_size_count", batch);
@@ -98,6 +102,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
     json_put_count(metrics, "peak_resident_bytes", session_peak_resident_bytes());
     json_put_count(metrics, "weights_bytes", params_bytes(m->params));
     json_put_text(result_block(r, "accuracy"), "predictions_sha256", e->predictions_sha256);
+    if (depths_path != NULL && !depth_record_save(depths, depths_path, err)) goto done;
     if (out_dir != NULL && !result_write(r, out_dir, err)) goto done;
     if (json ? !result_print(r, err) : false) goto done;
     if (!json) print(m, d, e);
@@ -109,6 +114,7 @@ done:
     tape_destroy(tape);
     dataset_close(d);
     model_destroy(m);
+    depth_record_destroy(depths);
     free(e);
     return status;
 }

@@ -78,7 +78,7 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
     double   loss   = 0;
     Progress progress = {0};
     int      channels, height, width, classes;
-    *out = (Evaluation){0};
+    *out = (Evaluation){.macs_min = INT64_MAX};
     if (!model_fits_data(m, d, true, err)) goto done;
     m->kind->image_shape(m->self, &channels, &height, &width, &classes);
     order = malloc((size_t)d->n_images * sizeof *order + 1);
@@ -131,6 +131,8 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
             sha256_add(digest, &predicted, sizeof predicted);
         }
         count_depths(out, &y, B);
+        model_count_images(m, &y, B, &out->macs_counted, &out->macs_min, &out->macs_max);
+        if (options->depths != NULL && !depth_record_add(options->depths, &y, B, err)) goto done;
         out->images_count += B;
         char text[64];
         snprintf(text, sizeof text, "top-1 %.2f %%", 100.0 * (double)out->top1_count / (double)out->images_count);

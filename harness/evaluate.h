@@ -3,6 +3,7 @@
 #define HARNESS_EVALUATE_H
 
 #include "harness/dataset.h"
+#include "harness/depth_record.h"
 #include "models/model.h"
 
 enum { EVALUATE_MAX_DEPTH = 512 };
@@ -12,6 +13,7 @@ typedef struct Evaluation {
     int64_t  top1_count, top5_count;
     double   loss;                                   /* mean cross entropy, no smoothing */
     int64_t  macs_executed;                          /* of all images */
+    int64_t  macs_counted, macs_min, macs_max;       /* closed form, each image by its own rows: of all, of the cheapest and dearest */
     uint64_t elapsed_ns;                             /* loading included */
     int64_t  depth_histogram[EVALUATE_MAX_DEPTH + 1];/* tokens by blocks or recursions applied */
     int      max_depth, n_tokens;
@@ -22,6 +24,7 @@ typedef struct Evaluation {
 typedef struct EvaluateOptions {
     int  batch_size, loader_threads;
     bool quiet;
+    DepthRecord *depths;                             /* gets every token's depth; NULL: not wanted */
 } EvaluateOptions;
 
 /* Fails when the model's image shape or classes do not fit the data, and with EXIT_CELLS when a logit is not finite. */

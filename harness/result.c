@@ -317,6 +317,12 @@ void result_set_macs_executed(Result *r, double mean, double min, double max) {
         result_warn_detail(r, WARN_counts_disagree, "%.0f executed, %.0f counted", mean, counted);
 }
 
+void result_set_macs_of_images(Result *r, int64_t executed, int64_t counted, int64_t images_count, int64_t min, int64_t max) {
+    result_set_macs_executed(r, (double)executed / (double)images_count, (double)min, (double)max);
+    if (executed != counted)
+        result_warn_detail(r, WARN_counts_disagree, "%lld executed, %lld counted over %lld images", (long long)executed, (long long)counted, (long long)images_count);
+}
+
 /* digest: of the split's content, also handed back. */
 static bool put_data(JsonSink *s, const Dataset *d, char digest[SHA256_TEXT_SIZE], Error *err) {
     if (d->digest[0] != '\0') memcpy(digest, d->digest, SHA256_TEXT_SIZE);

@@ -65,6 +65,8 @@ void result_set_trained_weights(Result *r, const char *weights_sha256);
 
 /* MACs that really ran, an image: mean, least and most over images (counts.macs_executed, _min, _max). */
 void result_set_macs_executed(Result *r, double mean, double min, double max);
+/* The same of a routed model: counted is the closed form's sum over the same images, each by its own rows, and must be the sum executed. */
+void result_set_macs_of_images(Result *r, int64_t executed, int64_t counted, int64_t images_count, int64_t min, int64_t max);
 
 /* The data measured or trained on; NULL is fine: none. Training adds the split it is tested on. Reads a folder's files
  * for the digest when that is not known yet. */

@@ -34,6 +34,21 @@ void model_destroy(Model *m) {
     free(m);
 }
 
+void model_count_images(const Model *m, const ModelOutput *y, int B, int64_t *sum, int64_t *min, int64_t *max) {
+    for (int b = 0; b < B; b++) {
+        RouteCounts route = {0};
+        ModelCounts c;
+        if (y->active != NULL) {
+            route.n_steps = y->n_steps;
+            for (int s = 0; s < y->n_steps; s++) route.active[s] = y->active[b * y->n_steps + s];
+        }
+        m->kind->count(m->self, &route, &c);
+        *sum += c.macs;
+        if (c.macs < *min) *min = c.macs;
+        if (c.macs > *max) *max = c.macs;
+    }
+}
+
 /* A list of at most a few hundred bytes that says how much it left out. */
 typedef struct Complaints { char text[400]; int n; } Complaints;
 

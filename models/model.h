@@ -102,6 +102,10 @@ bool model_new(Model **out, const ModelKind *kind, Error *err);         /* setti
 bool model_build(Model *m, Error *err);                                  /* prepare and declare; weights uninitialised */
 void model_destroy(Model *m);
 
+/* Closed-form MACs of the B images of a forward pass, each by the rows that it had active (ModelOutput.active; without them: the
+ * nominal cost). Adds to *sum, and widens *min and *max. */
+void model_count_images(const Model *m, const ModelOutput *y, int B, int64_t *sum, int64_t *min, int64_t *max);
+
 typedef struct LoadOptions {
     bool new_head;                   /* leave out a classifier of another size, keeping the initial one */
     bool allow_nonfinite;
