@@ -38,11 +38,12 @@ PKG_CONFIG   := $(if $(OPENBLAS_DIR),PKG_CONFIG_PATH=$(OPENBLAS_DIR)/pkgconfig:$
 PKG_NEEDED := openblas jansson libjpeg zlib libcrypto libxxhash
 pkg_has     = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
 PAPI       := $(firstword $(foreach p,papi papi-7.0,$(if $(call pkg_has,$(p)),$(p))))
+SDE        := $(if $(PAPI),$(shell echo '\#include <sde_lib.h>' | $(CC) -E - >/dev/null 2>&1 && echo yes))
 PKG_USED   := $(PKG_NEEDED) $(if $(call pkg_has,libpng),libpng) $(PAPI)
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKG_USED) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKG_USED) 2>/dev/null)
 DEFINES    := -D_GNU_SOURCE -DMORBENCH_VERSION='"$(VERSION)"' \
-              $(if $(call pkg_has,libpng),-DHAVE_PNG) $(if $(PAPI),-DHAVE_PAPI) \
+              $(if $(call pkg_has,libpng),-DHAVE_PNG) $(if $(PAPI),-DHAVE_PAPI) $(if $(SDE),-DHAVE_SDE) \
               $(if $(filter double,$(REAL)),-DREAL_DOUBLE)
 
 MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
@@ -52,7 +53,7 @@ DEFINES += $(if $(INTRINSICS),,-DMORBENCH_GENERIC)
 WARNINGS   := -Wall -Wextra -Wshadow -Wconversion
 ALL_CFLAGS := -std=c11 $(CFLAGS_$(CONFIG)) -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp -fno-plt $(WARNINGS) -I. $(DEFINES) \
               $(PKG_CFLAGS) $(CFLAGS)
-ALL_LIBS   := $(PKG_LIBS) $(if $(OPENBLAS_DIR),-Wl$(comma)-rpath$(comma)$(OPENBLAS_DIR) -Wl$(comma)--disable-new-dtags) -lm -lpthread $(LDLIBS)
+ALL_LIBS   := $(PKG_LIBS) $(if $(SDE),-lsde) $(if $(OPENBLAS_DIR),-Wl$(comma)-rpath$(comma)$(OPENBLAS_DIR) -Wl$(comma)--disable-new-dtags) -lm -lpthread $(LDLIBS)
 
 # --- sources
 SIMD_ONLY := $(wildcard engine/simd/*_avx2.c engine/simd/*_avx512.c)
