@@ -116,7 +116,10 @@ bool measure_subject(Measurement *out, const Subject *subject, const MeasurePlan
     *out = (Measurement){.passes_per_sample = 1};
     bool ok = warm_up(out, subject, plan, clock, &pass_ns, err);
     if (ok) out->passes_per_sample = choose_passes(plan, pass_ns);
-    ok = ok && time_samples(out, subject, plan, clock, &seen, &has_output, err) && (!has_output || check_outputs(out, subject, plan, seen, err));
+    if (ok && plan->open != NULL) plan->open(plan->window);
+    ok = ok && time_samples(out, subject, plan, clock, &seen, &has_output, err);
+    if (ok && plan->close != NULL) plan->close(plan->window);
+    ok = ok && (!has_output || check_outputs(out, subject, plan, seen, err));
     free(seen);
     if (!ok) measurement_free(out);
     return ok;

@@ -31,6 +31,9 @@ typedef struct MeasurePlan {
     int    warmup_passes;                /* at least */
     int    n_turns;                      /* different inputs */
     double clock_overhead_ns;            /* of one reading */
+    void  *window;                       /* told when the timing begins, after the warm-up, and when it ends: what else is read */
+    void (*open)(void *window);          /* over the same stretch (energy, page faults); NULL: nothing */
+    void (*close)(void *window);
 } MeasurePlan;
 
 enum { WARMUP_WINDOW = 8 };              /* passes that must show no trend */

@@ -72,8 +72,11 @@ bool result_check(const json_t *run, Error *err) {
     if (text_at(json_object_get(run, "provenance"), "started_utc") == NULL)
         return FAIL(err, "/provenance/started_utc", "must be a text");
 #define KEY(block, key, help) if (!check_number(json_object_get(run, #block), #block, #key, err)) return false;
+#define KEY_LATER(block, key, help) \
+    if (json_object_get(json_object_get(run, #block), #key) != NULL && !check_number(json_object_get(run, #block), #block, #key, err)) return false;
 #include "harness/result_keys.def"
 #undef KEY
+#undef KEY_LATER
     char digest[SHA256_TEXT_SIZE];
     if (!is_hex(text_at(run, "digest"), 64)) return FAIL(err, "/digest", "must be 64 hexadecimal digits");
     if (!result_digest(run, digest, err)) return false;

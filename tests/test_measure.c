@@ -72,6 +72,19 @@ static void passes_are_as_planned_to_the_last_one(void **state) {
     measurement_free(&m);
 }
 
+static void note(void *window) { *(int *)window = *(int *)window * 1000 + fake.n_passes; }
+
+static void the_window_holds_the_timed_passes_and_no_others(void **state) {
+    (void)state;
+    int         passes = 0;
+    MeasurePlan p      = plan;
+    p.window = &passes;
+    p.open = p.close = note;
+    Measurement m = measured(&p);
+    assert_int_equal(passes, 8 * 1000 + 8 + 100);
+    measurement_free(&m);
+}
+
 static void samples_are_enough_even_when_the_time_is(void **state) {
     (void)state;
     MeasurePlan p = plan;
@@ -258,6 +271,7 @@ static void trends_of_processes_add_up_and_cancel(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(passes_are_as_planned_to_the_last_one, fresh),
+        cmocka_unit_test_setup(the_window_holds_the_timed_passes_and_no_others, fresh),
         cmocka_unit_test_setup(samples_are_enough_even_when_the_time_is, fresh),
         cmocka_unit_test_setup(warm_up_goes_on_until_nothing_changes_any_more, fresh),
         cmocka_unit_test_setup(warm_up_that_never_ends_is_cut_off_and_said_so, fresh),

@@ -388,7 +388,9 @@ static void a_result_without_any_one_of_its_numbers_is_refused(void **state) {
         json_decref(copy);                                                                      \
         n++;                                                                                    \
     }
+#define KEY_LATER(block, key, help)
 #include "harness/result_keys.def"
+#undef KEY_LATER
 #undef KEY
     assert_true(n > 40);
     json_decref(run);
@@ -503,7 +505,11 @@ static void the_schema_demands_every_number(void **state) {
         json_array_foreach(json_object_get(of, "required"), i, one) found = found || strcmp(json_string_value(one), #key) == 0; \
         if (!found) fail_msg("the schema does not demand /%s/%s", #block, #key);                                          \
     }
+#define KEY_LATER(block, key, help)                                                                                      \
+    if (json_object_get(json_object_get(json_object_get(json_object_get(schema, "properties"), #block), "properties"), #key) == NULL) \
+        fail_msg("the schema does not know /%s/%s", #block, #key);
 #include "harness/result_keys.def"
+#undef KEY_LATER
 #undef KEY
     json_decref(schema);
 }
