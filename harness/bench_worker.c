@@ -52,11 +52,12 @@ static bool spawn(pid_t *pid, const char *const argv[], int padding_bytes, int t
     error = posix_spawnattr_init(&attributes);
     if (error == 0) {
         sigemptyset(&none);
-        /* dup2 onto itself would leave the descriptor to be closed by exec */
-        error = to_parent == WORKER_FD ? fcntl(to_parent, F_SETFD, 0) : posix_spawn_file_actions_adddup2(&actions, to_parent, WORKER_FD);
-        if (error == 0) error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
         if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, log, STDOUT_FILENO);
         if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, log, STDERR_FILENO);
+        /* last, since the log may be what has this number now; onto itself, dup2 would leave it to be closed by exec */
+        if (error == 0)
+            error = to_parent == WORKER_FD ? fcntl(to_parent, F_SETFD, 0) : posix_spawn_file_actions_adddup2(&actions, to_parent, WORKER_FD);
         if (error == 0) error = posix_spawnattr_setsigmask(&attributes, &none);
         if (error == 0) error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
         if (error == 0) error = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, (char *const *)argv, environment);
