@@ -167,7 +167,8 @@ const CounterProvider *counter_provider_papi(void) {
     return state == 1 ? &papi : NULL;
 }
 
-bool counter_papi_has_hardware(void) { return counter_provider_papi() != NULL && PAPI_num_cmp_hwctrs(0) > 0; }
+/* A CPU newer than the library has counters but no presets: the kernel's general names are then the better ones. */
+bool counter_papi_has_hardware(void) { return counter_provider_papi() != NULL && PAPI_num_cmp_hwctrs(0) > 0 && PAPI_query_event((int)PAPI_TOT_INS) == PAPI_OK; }
 
 #else
 const CounterProvider *counter_provider_papi(void) { return NULL; }
