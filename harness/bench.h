@@ -82,9 +82,10 @@ Subject bench_arm_end_to_end(BenchArm *arm);     /* from stored pixels to logits
 
 /* -- workers -- */
 
-/* Runs this program again as `argv` (ends with NULL; argv[0] is only shown) with padding_bytes more of environment (rule V26)
+/* Runs this program again as `argv` (ends with NULL; argv[0] is only shown) with padding_bytes more of environment (rule V26; -1: as it is)
  * and reads the one JSON object it writes to descriptor 3. A worker's own error comes back as err; one that dies without a word
- * is an error with the signal or status and the last line it wrote to stderr. *out is the caller's; json_decref. */
+ * is an error with the signal or status and the last line it wrote to stderr. *out is the caller's; json_decref. out NULL: nothing
+ * is to be said, a status of 0 is enough. */
 bool worker_run(json_t **out, const char *const argv[], int padding_bytes, Error *err);
 
 enum { WORKER_FD = 3 };

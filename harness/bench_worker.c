@@ -20,12 +20,12 @@
 
 static const char padding_name[] = "MORBENCH_PADDING=";
 
-/* environ and one variable of n bytes more; free(). */
+/* environ and one variable of n bytes more, none when n < 0; free(). */
 static char **padded_environment(int n, char **padding) {
     size_t count = 0, kept = 0;
     while (environ[count] != NULL) count++;
     char **copy = calloc(count + 2, sizeof *copy);
-    *padding    = malloc(sizeof padding_name + (size_t)n);
+    *padding    = malloc(sizeof padding_name + (size_t)(n > 0 ? n : 0));
     if (copy == NULL || *padding == NULL) {
         free(copy);
         free(*padding);
@@ -34,6 +34,7 @@ static char **padded_environment(int n, char **padding) {
     }
     for (size_t i = 0; i < count; i++)
         if (strncmp(environ[i], padding_name, sizeof padding_name - 1) != 0) copy[kept++] = environ[i];
+    if (n < 0) return copy;
     memcpy(*padding, padding_name, sizeof padding_name - 1);
     memset(*padding + sizeof padding_name - 1, 'x', (size_t)n);
     (*padding)[sizeof padding_name - 1 + (size_t)n] = '\0';
@@ -136,6 +137,16 @@ static bool died(int status, int log, Error *err) {
     return FAIL_STATUS(err, EXIT_CELLS, "", "the measuring process ended with status %d and said nothing%s%s", WEXITSTATUS(status), colon, line);
 }
 
+/* Of one that says nothing but its status and a last line for people. */
+static bool ended_well(int status, int log, Error *err) {
+    static const char ours[] = "morbench: ";
+    char line[400];
+    if (!WIFEXITED(status)) return died(status, log, err);
+    if (WEXITSTATUS(status) == EXIT_OK) return true;
+    last_line(log, line, sizeof line);
+    return FAIL_STATUS(err, WEXITSTATUS(status), "", "%s", strncmp(line, ours, sizeof ours - 1) == 0 ? line + sizeof ours - 1 : line);
+}
+
 bool worker_run(json_t **out, const char *const argv[], int padding_bytes, Error *err) {
     int     ends[2] = {-1, -1}, status = 0;
     pid_t   pid  = -1;
@@ -155,6 +166,7 @@ bool worker_run(json_t **out, const char *const argv[], int padding_bytes, Error
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
     if (!ok) goto done;
     if (interrupted(err)) ok = false;
+    else if (out == NULL) ok = ended_well(status, log, err);
     else if (text.n == 0) ok = died(status, log, err);
     else {
         Error wrong = {0};
@@ -163,7 +175,7 @@ bool worker_run(json_t **out, const char *const argv[], int padding_bytes, Error
         else ok = pass_on(said, err) && (WIFEXITED(status) && WEXITSTATUS(status) == 0 ? true : died(status, log, err));
     }
 done:
-    if (ok) *out = said;
+    if (ok && out != NULL) *out = said;
     else json_decref(said);
     free(text.bytes);
     if (ends[0] >= 0) close(ends[0]);
