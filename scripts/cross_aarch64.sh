@@ -31,7 +31,7 @@ if [ ! -e "$sysroot/complete" ]; then
     if [ -d "$sysroot/lib" ] && [ ! -L "$sysroot/lib" ]; then
         mkdir -p "$sysroot/usr/lib"
         cp -a "$sysroot/lib/." "$sysroot/usr/lib/"
-        rm -r "$sysroot/lib"
+        rm -r "${sysroot:?}/lib"
         ln -s usr/lib "$sysroot/lib"
     fi
     touch "$sysroot/complete"

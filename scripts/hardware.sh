@@ -31,8 +31,12 @@ done
 
 mkdir -p "$to"
 echo "== $name: parity with recorded outputs"
-if [ -x "$tests/test_parity" ]; then "$tests/test_parity" >"$to/parity.log" 2>&1 && tail -n 1 "$to/parity.log" || { tail -n 5 "$to/parity.log"; echo "hardware: numbers differ here; times would mean nothing" >&2; exit 1; }
-else echo "no tests built: skipped"; fi
+if [ -x "$tests/test_parity" ]; then
+    "$tests/test_parity" >"$to/parity.log" 2>&1 || { tail -n 5 "$to/parity.log"; echo "hardware: numbers differ here; times would mean nothing" >&2; exit 1; }
+    grep -a PASSED "$to/parity.log"
+else
+    echo "no tests built: skipped"
+fi
 echo "== what can be measured here"
 "$binary" doctor
 "$binary" doctor --json >"$to/doctor.json"

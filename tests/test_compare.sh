@@ -108,6 +108,12 @@ for run in results/reference/*/run.json; do
     break
 done
 
+# ---- JSON of other commands ----
+"$morbench" validate --json "$dir/a/run.json" "$dir/nowhere.json" >"$dir/out" 2>/dev/null
+holds "validate prints JSON" python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); sys.exit(not (len(d)==2 and d[0]["ok"] and not d[1]["ok"] and d[1]["message"]))' "$dir/out"
+"$morbench" report "$dir/right" --json >"$dir/out" 2>/dev/null
+holds "report prints JSON and nothing else" cmp -s "$dir/out" "$dir/right/table.json"
+
 # ---- what cannot be ----
 refused "a gate that is no share" 1 "--gate: must be a share above 0 and below 1, such as 3% or 0.03; got 'x'" compare "$dir/a" "$dir/a" --gate x
 refused "a gate of nothing" 1 "--gate: must be a share" compare "$dir/a" "$dir/a" --gate 0
