@@ -215,6 +215,40 @@ static void judge_outputs(Result *r, const BenchCell *c) {
     if (first != NULL && first[0] != '\0') json_put_text(result_block(r, "metrics"), "output_sha256", first);
 }
 
+/* Rule V31: every process read what the first look at the files saw. A folder's digest is known to the parent alone. */
+static void judge_files(Result *r, const BenchCell *c) {
+    int changed = 0;
+    for (int i = 0; i < c->n_said; i++) {
+        const char *weights = json_string_value(json_object_get(c->said[i], "weights_sha256")), *data = json_string_value(json_object_get(c->said[i], "data_digest"));
+        changed += (weights != NULL && strcmp(weights, c->arm->weights_sha256) != 0) ||
+                   (data != NULL && data[0] != '\0' && c->arm->data->digest[0] != '\0' && !c->arm->data->synthetic && strcmp(data, c->arm->data->digest) != 0);
+    }
+    if (changed > 0) result_warn_detail(r, WARN_data_changed, "%d of %d processes read others", changed, c->n_said);
+}
+
+/* What random weights and generated images mean for a model whose cost depends on what it sees (rule V30). */
+static void judge_routing(Result *r, const BenchCell *c) {
+    const json_t *model  = result_block(r, "model")->at;
+    const char   *router = json_string_value(report_at(model, "/settings/router")), *select = json_string_value(report_at(model, "/settings/select"));
+    bool          routed = router != NULL && strcmp(router, "none") != 0;
+    for (int i = 0; i < c->n_said; i++) routed = routed || json_object_get(c->said[i], "expected_macs") != NULL;
+    if (!routed) return;
+    if (c->arm->data->synthetic) result_warn(r, WARN_synthetic_routing);
+    if (c->arm->weights_sha256[0] != '\0') return;
+    result_warn(r, WARN_untrained_routing);
+    /* how many tokens stay is not set by a capacity but learned */
+    const bool learned = router != NULL && (strcmp(router, "token") == 0 || strcmp(router, "layer") == 0);
+    if (learned || (select != NULL && strcmp(select, "threshold") == 0)) result_warn_detail(r, WARN_untrained_speed, "router %s, select %s", router != NULL ? router : "?", select != NULL ? select : "?");
+}
+
+/* Rule V32. */
+static void judge_build(Result *r, const BenchSettings *s) {
+    const char *commit = json_string_value(report_at(result_block(r, "provenance")->at, "/commit")), *kind = json_string_value(report_at(result_block(r, "env")->at, "/build_kind"));
+    if (strcmp(s->effort.name, "paper") != 0) return;
+    if (commit == NULL || strstr(commit, "-dirty") != NULL || kind == NULL || strcmp(kind, "optimised") != 0)
+        result_warn_detail(r, WARN_paper_build, "%s, commit %s", kind != NULL ? kind : "of an unknown kind", commit != NULL ? commit : "unknown");
+}
+
 /* Rule V4: the interval of the ratios of all processes lies below 0.9. */
 static bool judge_repeats(Result *r, const BenchCell *c, Error *err) {
     double        ratio[4096];
@@ -297,6 +331,8 @@ static void put_counters(Result *r, const BenchSettings *s, const BenchCell *c) 
     put_quotient(to, c, "branch_miss_ratio", counted(c, "branch_misses_count"), "branch_misses_count", counted(c, "branches_count"), "branches_count");
     const double joules = median_over(c, NULL, "energy_joules");
     put_number(to, "energy_joules", joules, reason_over(c, NULL, "energy_joules"));
+    for (int i = 0; i < c->n_said; i++)
+        if (isfinite(number(c->said[i], "idle_joules_per_s"))) json_put_number(to, "idle_joules_per_s", number(c->said[i], "idle_joules_per_s"));
     put_number(to, "energy_per_image_joules", joules / c->batch, reason_over(c, NULL, "energy_joules"));
     /* Rule V14, of one thread. */
     const double operations = counted(c, "float_operations_count"), executed = report_number(result_block(r, "model")->at, "/counts/flops_all") * c->batch;
@@ -337,6 +373,9 @@ bool bench_result_fill(Result *r, const BenchSettings *s, const BenchCell *c, Er
     if (!put_latency(r, s, c, false, err) || !put_latency(r, s, c, true, err) || !judge_steadiness(r, c, err) || !judge_repeats(r, c, err)) return false;
     put_counts(r, s, c);
     judge_processes(r, c);
+    judge_files(r, c);
+    judge_routing(r, c);
+    judge_build(r, s);
     if (!s->train) judge_outputs(r, c);
     put_counters(r, s, c);
     put_roofline(r, s, c);

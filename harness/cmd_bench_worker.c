@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PROFILE_PASSES = 3, MAX_COUNTERS = 64 };
@@ -227,9 +228,26 @@ static bool put_profile(Task *t, JsonSink *to, Error *err) {
     return true;
 }
 
+/* What the packages draw while this process does nothing: told beside the energy, never taken off it (rule V15). */
+static void put_idle_power(Task *t, JsonSink *to) {
+    Energy        energy;
+    EnergyReading from, until;
+    const char   *reason;
+    energy_open(&energy, "");
+    if (energy.reason != NULL) return;
+    energy_read(&from, &energy, t->clock);
+    nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 100000000}, NULL);
+    energy_read(&until, &energy, t->clock);
+    const double joules = energy_between(&energy, &from, &until, &reason);
+    if (reason == NULL) json_put_number(to, "idle_joules_per_s", joules / ((double)(until.at_ns - from.at_ns) / 1e9));
+}
+
 static bool work(Task *t, JsonSink *to, Error *err) {
     enum { MAX_PAIRS = 15 };
+    if (t->profile) put_idle_power(t, to);                   /* one process of a cell */
     json_put_number(to, "clock_overhead_ns", t->plan.clock_overhead_ns);
+    json_put_text(to, "weights_sha256", t->arm.weights_sha256);  /* of the bytes this process read */
+    json_put_text(to, "data_digest", t->arm.data->digest);
     if (!put_threads(to, err)) return false;
     json_put_number(to, "spin_before_ns", measure_spin_ns(t->clock));
     if (!put_latency(t, to, err)) return false;

@@ -91,11 +91,12 @@ static bool check_outputs(Measurement *m, const Subject *s, const MeasurePlan *p
     Sha256 *sum = NULL;
     bool    ok  = sha256_create(&sum, err);
     for (int turn = 0; ok && turn < plan->n_turns; turn++) {
-        uint64_t digest = 0;
-        size_t   n;
+        size_t n = 0;
         ok = run_pass(s, turn, err);
-        if (!ok || !digest_output(s, &digest)) continue;
-        sha256_add(sum, s->output(s->self, &n), n);
+        if (!ok) break;
+        const void    *output = s->output(s->self, &n);
+        const uint64_t digest = digest_xxh64(output, n);
+        sha256_add(sum, output, n);
         for (int i = 0; i < m->n; i++) {
             if (seen[i].turn != turn) continue;
             m->outputs_compared++;

@@ -192,6 +192,7 @@ static void counters_are_medians_with_what_follows_from_them_or_a_reason(void **
     assert_string_equal(json_string_value(report_at(c, "/memory_bytes_per_mac_reason")), "no_permission");
     assert_string_equal(json_string_value(report_at(c, "/last_level_miss_ratio_reason")), "no_permission");
     assert_true(report_number(c, "/energy_joules") == 0.5 && report_number(c, "/energy_per_image_joules") == 0.5);
+    assert_null(report_at(c, "/idle_joules_per_s"));
     assert_string_equal(json_string_value(report_at(c, "/provider")), "fake");
     result_destroy(r);
 }
@@ -369,6 +370,51 @@ static void a_point_above_the_roof_is_invalid(void **state) {             /* V16
     json_decref(not_ours);
 }
 
+static void other_weights_or_images_than_at_first_are_invalid(void **state) {   /* V31 */
+    (void)state;
+    set_all(PROCESSES, "weights_sha256", json_string(""));                /* random, as here */
+    does_not_bring("data_changed");
+    json_object_set_new(cell.said[5], "weights_sha256", json_string("cc"));
+    brings("data_changed");
+}
+
+/* The model is made to be one with a router by the settings in its result. */
+static bool warned_with(const char *router, const char *select, const char *code) {
+    Result *r   = NULL;
+    Error   err = {0};
+    assert_true(bench_result_begin(&r, &settings, &cell, &err));
+    json_t *of = (json_t *)report_at(result_block(r, "model")->at, "/settings");
+    json_object_set_new(of, "router", json_string(router));
+    json_object_set_new(of, "select", json_string(select));
+    assert_true(bench_result_fill(r, &settings, &cell, &err));
+    const bool found = warned(r, code);
+    result_destroy(r);
+    return found;
+}
+
+static void routing_by_random_weights_or_on_generated_images_is_labelled(void **state) {  /* V30 */
+    (void)state;
+    assert_false(warned_with("none", "topk", "untrained_routing"));
+    assert_true(warned_with("expert", "topk", "untrained_routing") && warned_with("expert", "topk", "synthetic_routing"));
+    assert_false(warned_with("expert", "topk", "untrained_speed"));       /* its capacity fixes the work */
+    assert_true(warned_with("expert", "threshold", "untrained_speed") && warned_with("token", "topk", "untrained_speed") && warned_with("layer", "topk", "untrained_speed"));
+}
+
+static void a_paper_needs_a_committed_optimised_build(void **state) {     /* V32 */
+    (void)state;
+    Error err = {0};
+    settings.effort = *effort_find("paper", &err);
+    for (int i = 0; i < 3; i++) {
+        Result *r = NULL;
+        assert_true(bench_result_begin(&r, &settings, &cell, &err));
+        json_put_text(result_block(r, "provenance"), "commit", i == 1 ? "abc-dirty" : "abc");
+        json_put_text(result_block(r, "env"), "build_kind", i == 2 ? "unoptimised" : "optimised");
+        assert_true(bench_result_fill(r, &settings, &cell, &err));
+        assert_true(warned(r, "paper_build") == (i > 0));
+        result_destroy(r);
+    }
+}
+
 static void smoke_stays_smoke(void **state) {
     (void)state;
     Error err = {0};
@@ -401,6 +447,9 @@ int main(void) {
         CASE(counts_must_agree),
         CASE(hardware_that_counts_other_operations_is_told),
         CASE(a_point_above_the_roof_is_invalid),
+        CASE(other_weights_or_images_than_at_first_are_invalid),
+        CASE(routing_by_random_weights_or_on_generated_images_is_labelled),
+        CASE(a_paper_needs_a_committed_optimised_build),
         CASE(smoke_stays_smoke),
     };
     const int failed = cmocka_run_group_tests_name("bench_result", tests, NULL, NULL);
