@@ -255,6 +255,23 @@ static bool cell_result(const Bench *b, const BenchCell *c, Result **out, Error 
     return ok;
 }
 
+/* What an interrupted bench has so far, as runs that say so; the same command measures these cells anew. */
+static void save_interrupted(const Bench *b) {
+    for (int i = 0; b->out_dir != NULL && i < b->n_cells; i++) {
+        const BenchCell *c = &b->cell[i];
+        Result *r     = NULL;
+        Error   wrong = {0};
+        char    dir[4400];
+        if (c->n_said == 0) continue;
+        cell_dir(b, c, dir);
+        bool ok = bench_result_begin(&r, &b->s, c, &wrong) && bench_result_fill(r, &b->s, c, &wrong);
+        if (ok) result_set_status(r, "interrupted", NULL);
+        ok = ok && result_write(r, dir, &wrong);
+        if (!ok) fprintf(stderr, "morbench: warning: %s: %s\n", dir, wrong.message);
+        result_destroy(r);
+    }
+}
+
 static void print_row(const Bench *b, const BenchCell *c, Result *r) {
     const json_t *metrics = result_block(r, "metrics")->at, *model = result_block(r, "model")->at;
     if (c->failure.message[0] != '\0') {
@@ -294,12 +311,11 @@ static void print_reasons(const Bench *b, Result *const result[]) {
     }
 }
 
-static void print_work(const json_t *list, const char *name, const char *title, const BenchCell *c, double passes) {
+/* total: ns of all passes, which the shares are of. */
+static void print_work(const json_t *list, const char *name, const char *title, const BenchCell *c, double passes, double total) {
     const json_t *w;
     size_t        i;
-    double        total = 0;
     if (json_array_size(list) == 0) return;
-    json_array_foreach(list, i, w) total += report_number(w, "/elapsed_ns");
     printf("\n%s, batch %d: time by %s\n", c->label, c->batch, title);
     json_array_foreach(list, i, w) {
         const double ns = report_number(w, "/elapsed_ns"), macs = report_number(w, "/macs");
@@ -343,9 +359,13 @@ static bool report(Bench *b, bool json, bool layers, Error *err) {
         for (int i = 0; layers && i < b->n_cells; i++) {
             const json_t *p = result_block(result[i], "profile")->at;
             const double  passes = report_number(p, "/passes_count");
-            print_work(report_at(p, "/ops"), "op", "op", &b->cell[i], passes);
-            print_work(report_at(p, "/scopes"), "scope", "layer", &b->cell[i], passes);
-            print_work(report_at(p, "/parts"), "part", "part of routing", &b->cell[i], passes);
+            const json_t *op;
+            double        total = 0;
+            size_t        k;
+            json_array_foreach(report_at(p, "/ops"), k, op) total += report_number(op, "/elapsed_ns");
+            print_work(report_at(p, "/ops"), "op", "op", &b->cell[i], passes, total);
+            print_work(report_at(p, "/scopes"), "scope", "layer", &b->cell[i], passes, total);
+            print_work(report_at(p, "/parts"), "part", "part of routing", &b->cell[i], passes, total);
         }
         if (b->out_dir != NULL) printf("written: %s/*/run.json\n", b->out_dir);
     }
@@ -428,7 +448,9 @@ int cmd_bench(int argc, char **argv, Error *err) {
     b->s.argv = argv;
     bool ok = set_up(b, &w, &data, err);
     if (ok && strcmp(b->s.effort.name, "smoke") != 0) measure_ceilings(b);
-    ok = ok && measure(b, err) && report(b, json, layers, err);
+    const bool measured = ok && measure(b, err);
+    if (ok && !measured && interrupt_raised()) save_interrupted(b);
+    ok = measured && report(b, json, layers, err);
     if (!ok) status = err->exit_status != EXIT_OK ? err->exit_status : EXIT_BAD_INPUT;
     bench_free(b);
     return status;

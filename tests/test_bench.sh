@@ -206,6 +206,26 @@ for signal in INT TERM; do
     else say wrong "SIG$signal: exit status $got: $(head -n 1 "$dir/err")"; fi
 done
 
+"$morbench" bench --profile smoke --processes 500 --quiet --threads 1 --preset $model --batch 1,2 --out "$dir/stopped" >"$dir/out" 2>"$dir/err" </dev/null &
+job=$!
+started= last=
+for _ in $(seq 600); do                                  # until a fourth process has begun: three were measured
+    child=$(cat /proc/$job/task/$job/children 2>/dev/null)
+    [ -z "$child" ] || [ "$child" = "$last" ] || { last=$child started=${started}x; }
+    [ ${#started} -ge 4 ] && break
+    sleep 0.05
+done
+kill -s INT "$job"
+wait "$job"
+got=$?
+job=
+if [ $got -eq 130 ]; then say ok "an interrupt ends a bench with files too"; else say wrong "an interrupted bench: exit status $got"; fi
+holds "what was measured is kept, said to be interrupted and invalid" python3 -c '
+import glob, json, sys
+runs = [json.load(open(f)) for f in glob.glob(sys.argv[1] + "/*/run.json")]
+sys.exit(not runs or not all(r["status"] == "interrupted" and r["validity"]["verdict"] == "INVALID" and 0 < r["metrics"]["processes_count"] < 500 for r in runs))' "$dir/stopped"
+holds "and whole" bash -c '"$0" validate "$1"/*/run.json' "$morbench" "$dir/stopped"
+
 # ---- what cannot be ----
 b() { "$morbench" bench --profile smoke "$@"; }
 refused "no model" 1 "give either --preset NAME,... or --config" b
