@@ -208,7 +208,7 @@ done
 
 "$morbench" bench --profile smoke --processes 500 --quiet --threads 1 --preset $model --batch 1,2 --out "$dir/stopped" >"$dir/out" 2>"$dir/err" </dev/null &
 job=$!
-started= last=
+started='' last=''
 for _ in $(seq 600); do                                  # until a fourth process has begun: three were measured
     child=$(cat /proc/$job/task/$job/children 2>/dev/null)
     [ -z "$child" ] || [ "$child" = "$last" ] || { last=$child started=${started}x; }
