@@ -38,21 +38,29 @@ PKG_CONFIG   := $(if $(OPENBLAS_DIR),PKG_CONFIG_PATH=$(OPENBLAS_DIR)/pkgconfig:$
 PKG_NEEDED := openblas jansson libjpeg zlib libcrypto libxxhash
 pkg_has     = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes)
 PAPI       := $(firstword $(foreach p,papi papi-7.0,$(if $(call pkg_has,$(p)),$(p))))
+SDE        := $(if $(PAPI),$(shell echo '\#include <sde_lib.h>' | $(CC) -E - >/dev/null 2>&1 && echo yes))
 PKG_USED   := $(PKG_NEEDED) $(if $(call pkg_has,libpng),libpng) $(PAPI)
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKG_USED) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKG_USED) 2>/dev/null)
 DEFINES    := -D_GNU_SOURCE -DMORBENCH_VERSION='"$(VERSION)"' \
-              $(if $(call pkg_has,libpng),-DHAVE_PNG) $(if $(PAPI),-DHAVE_PAPI) \
+              $(if $(call pkg_has,libpng),-DHAVE_PNG) $(if $(PAPI),-DHAVE_PAPI) $(if $(SDE),-DHAVE_SDE) \
               $(if $(filter double,$(REAL)),-DREAL_DOUBLE)
 
 MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
 INTRINSICS := $(if $(filter native,$(ARCH)),$(if $(filter x86_64%,$(MACHINE)),yes))
 DEFINES += $(if $(INTRINSICS),,-DMORBENCH_GENERIC)
 
+# GCC 12.2 for aarch64 crashes where it vectorises a loop that takes a maximum. Loops that matter are written with vectors.
+define MAXIMUM
+double fmax(double, double); double f(const float *x, int n) { double m = 0; for (int i = 0; i < n; i++) m = fmax(m, x[i]); return m; }
+endef
+BROKEN_MAXIMUM := $(if $(filter aarch64%,$(MACHINE)),$(shell printf '%s' '$(MAXIMUM)' | $(CC) -O3 -fno-math-errno -fno-trapping-math -x c -c - -o /dev/null 2>/dev/null || echo yes))
+COMPILER_FLAGS := $(if $(BROKEN_MAXIMUM),-fno-tree-loop-vectorize)
+
 WARNINGS   := -Wall -Wextra -Wshadow -Wconversion
-ALL_CFLAGS := -std=c11 $(CFLAGS_$(CONFIG)) -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp -fno-plt $(WARNINGS) -I. $(DEFINES) \
+ALL_CFLAGS := -std=c11 $(CFLAGS_$(CONFIG)) -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp -fno-plt $(COMPILER_FLAGS) $(WARNINGS) -I. $(DEFINES) \
               $(PKG_CFLAGS) $(CFLAGS)
-ALL_LIBS   := $(PKG_LIBS) $(if $(OPENBLAS_DIR),-Wl$(comma)-rpath$(comma)$(OPENBLAS_DIR) -Wl$(comma)--disable-new-dtags) -lm -lpthread $(LDLIBS)
+ALL_LIBS   := $(PKG_LIBS) $(if $(SDE),-lsde) $(if $(OPENBLAS_DIR),-Wl$(comma)-rpath$(comma)$(OPENBLAS_DIR) -Wl$(comma)--disable-new-dtags) -lm -lpthread $(LDLIBS)
 
 # --- sources
 SIMD_ONLY := $(wildcard engine/simd/*_avx2.c engine/simd/*_avx512.c)
@@ -82,7 +90,7 @@ SAY   = $(if $(V),@:,@printf '  %-5s %s\n')
 
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all help check tests double-tests warnings deps quickstart benches peers install clean
+.PHONY: all help check tests double-tests warnings deps quickstart benches peers hardware check-aarch64 overhead install clean
 
 all: $(BINARY) ## build the program (default)
 
@@ -183,6 +191,15 @@ benches: $(BENCHES) ## build the micro-benchmarks (build/release/tests/bench/)
 peers: all ## compare speed with PyTorch, in turns (needs python3-torch)
 	@scripts/deps.sh --quiet --peers
 	@/usr/bin/python3 scripts/peers/compare_torch.py --binary $(BINARY)
+
+hardware: all $(BUILD)/tests/test_parity ## measure this machine into results/machines/<host>: parity, ceilings, the standard set
+	@BINARY=$(BINARY) TESTS=$(BUILD)/tests scripts/hardware.sh
+
+check-aarch64: ## build for aarch64 and run the tests of numbers under qemu-user (needs gcc-aarch64-linux-gnu, qemu-user)
+	@scripts/cross_aarch64.sh
+
+overhead: ## the cost of tape, scopes and counting while measuring, against a build without them
+	@scripts/overhead.sh
 
 install: all ## install the program below PREFIX (/usr/local)
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/morbench

@@ -13,6 +13,13 @@ enum { MAX_SCOPE_DEPTH = 32, N_EMPTY = 64, N_POOL_SIZES = 64, TENSOR_HEADER_BYTE
 
 static const size_t first_chunk_bytes = (size_t)64 << 20;
 
+/* A build without counting shows what counting costs (scripts/overhead.sh); nothing else uses it. */
+#ifdef MORBENCH_UNCOUNTED
+enum { COUNTED = 0 };
+#else
+enum { COUNTED = 1 };
+#endif
+
 typedef struct OpenScope { ArenaMark mark; int profile; } OpenScope;
 
 /* Gradient buffers whose node is done, by size, as a list through their own first bytes: the backward pass keeps few
@@ -171,13 +178,17 @@ Tensor *node_run(Node *n, Tensor *out) {
     if (t->failed) return out;
     n->scope = scope_now(t);
     t->counting = &t->profile->scope[n->scope].forward;
-    const int64_t  macs_before = t->counting->macs;
-    const uint64_t started_ns  = clock_now_ns();
-    n->kind->forward(n);
-    const uint64_t elapsed_ns  = clock_now_ns() - started_ns;
-    const OpCost   cost        = n->kind->cost(n);
-    count_op(t->counting, &profile_kind(t->profile, n->kind->name)->forward, &cost, elapsed_ns,
-             t->counting->macs - macs_before);
+    if (COUNTED) {
+        const int64_t  macs_before = t->counting->macs;
+        const uint64_t started_ns  = clock_now_ns();
+        n->kind->forward(n);
+        const uint64_t elapsed_ns  = clock_now_ns() - started_ns;
+        const OpCost   cost        = n->kind->cost(n);
+        count_op(t->counting, &profile_kind(t->profile, n->kind->name)->forward, &cost, elapsed_ns,
+                 t->counting->macs - macs_before);
+    } else {
+        n->kind->forward(n);
+    }
     if (t->recording) {
         for (int i = 0; i < NODE_MAX_INPUTS; i++)
             if (n->in[i] != NULL && n->in[i]->needs_grad) out->needs_grad = true;
@@ -276,7 +287,7 @@ void tape_backward(Tape *t, Tensor *loss) {
 
 void scope_open(Tape *t, const char *name, int index) {
     CHECK(t->n_open < MAX_SCOPE_DEPTH, "scope '%s': nested too deep", name);
-    const int profile = profile_scope(t->profile, scope_now(t), name, index);
+    const int profile = COUNTED ? profile_scope(t->profile, scope_now(t), name, index) : 0;
     t->open[t->n_open++] = (OpenScope){arena_mark(t->arena), profile};
 }
 

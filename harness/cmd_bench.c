@@ -1,134 +1,70 @@
 /* morbench bench: speed, memory and cost of models, measured in turns.
  *
- * A cell is a model at a batch size (with --train: a training step of it). Rounds hold one turn of every cell, in a random
- * order drawn anew from the seed; a turn of a fast cell is several passes, about as long as the slowest cell's one, so that
- * all end in the same round and drift of the machine falls on all alike. Every sample is kept, with its place in the whole.
- * Warm-up rounds come first. Timing, and the passes that are profiled, are separate. */
-#include "engine/backends/packed.h"
+ * A cell is a model at a batch size (with --train: a training step of it). A turn is one process that measures one cell: it
+ * loads, warms up, times and ends (cmd_bench_worker.c). Turns come in blocks; a block holds one turn of every cell, in a random
+ * order drawn anew from the seed, so that drift of the machine falls on all alike. The processes of a cell are the units of its
+ * interval, so what a process does to all its samples at once widens the interval as it should. Every sample is kept. */
+#include "harness/bench.h"
+
 #include "engine/clock.h"
-#include "engine/digest.h"
 #include "engine/file.h"
+#include "engine/rng.h"
 #include "harness/commands.h"
 #include "harness/interrupt.h"
-#include "harness/loader.h"
+#include "harness/machine.h"
 #include "harness/options.h"
+#include "harness/peaks.h"
 #include "harness/progress.h"
-#include "harness/session.h"
-#include "harness/train.h"
+#include "harness/report.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { MAX_MODELS = 32, MAX_BATCHES = 16, MAX_CELLS = 128, PROFILE_PASSES = 3, DISTINCT_BATCHES = 4 };
-
-/* How long a cell is measured: at least so many samples and seconds. */
-typedef struct Effort { const char *name; int min_samples, max_samples, warmups; double min_seconds; } Effort;
-static const Effort efforts[] = {
-    {"smoke",    6,   200,    2, 0.3},
-    {"standard", 30,  20000,  5, 3},
-    {"paper",    100, 100000, 10, 60},
-};
-enum { N_EFFORTS = sizeof efforts / sizeof *efforts };
-
-typedef struct Arm {                     /* one model with what it needs */
-    Model   *model;
-    char     label[96], weights_sha256[65], warning[512];
-    Dataset *data;
-    float   *images;                     /* (n_images,C,H,W) normalised */
-    int32_t *labels;
-    int64_t *ids;
-    int      n_images, image_floats;
-} Arm;
-
-typedef struct Cell {
-    Arm    *arm;
-    int     batch, turn;
-    double *sample_ns, *position;        /* of each pass: its time; how many passes of any cell came before */
-    int     n_samples, capacity;
-    int     passes;                      /* in one turn */
-    double  fastest_ns;                  /* of the warm-up */
-    double  total_ns;
-    int64_t macs;                        /* executed in one pass, forward and backward */
-    size_t  peak_bytes;
-    int64_t packed_bytes;
-} Cell;
+enum { MAX_MODELS = 32, MAX_BATCHES = 16, MAX_CELLS = 128, MAX_PROCESSES = 1000, PADDING_MOST = 4096 };
 
 typedef struct Bench {
-    Arm            arm[MAX_MODELS];
-    Cell           cell[MAX_CELLS];
-    int            n_arms, n_cells, batch[MAX_BATCHES], n_batches;
-    const Effort  *effort;
-    bool           train, quiet;
-    TrainSettings  settings;
-    const Optimizer *optimizer;
-    int64_t        step;
-    Tape          *tape;
-    uint64_t       seed;
-    const char    *data_name, *preprocess, *out_dir;
+    BenchSettings s;
+    BenchChoice   choice[MAX_MODELS];    /* batch aside */
+    char         *weights_file[MAX_MODELS], *preset[MAX_MODELS];
+    BenchArm      arm[MAX_MODELS];
+    BenchCell     cell[MAX_CELLS];
+    int           model_of[MAX_CELLS];
+    int           n_models, n_cells, batch[MAX_BATCHES], n_batches;
+    bool          quiet, no_counters;
+    const char   *events, *out_dir;
+    double        waited_seconds;        /* for a quiet machine, so far */
+    json_t       *ceilings;
+    char          session[CLOCK_UTC_SIZE + 24];
 } Bench;
 
 static void bench_free(Bench *b) {
     if (b == NULL) return;
     for (int i = 0; i < b->n_cells; i++) {
-        free(b->cell[i].sample_ns);
-        free(b->cell[i].position);
+        for (int k = 0; k < b->cell[i].n_said; k++) json_decref(b->cell[i].said[k]);
+        free(b->cell[i].said);
     }
-    for (int i = 0; i < b->n_arms; i++) {
-        free(b->arm[i].images);
-        free(b->arm[i].labels);
-        free(b->arm[i].ids);
-        dataset_close(b->arm[i].data);
-        model_destroy(b->arm[i].model);
+    for (int i = 0; i < b->n_models; i++) {
+        bench_arm_close(&b->arm[i]);
+        free(b->weights_file[i]);
+        free(b->preset[i]);
     }
-    tape_destroy(b->tape);
+    json_decref(b->ceilings);
     free(b);
 }
 
-/* ---------------------------------------------------------------- preparing */
+/* ---------------------------------------------------------------- what is to be measured */
 
-/* Enough images in memory for the largest batch a few times over, so that no batch repeats at once. */
-static bool arm_images(Bench *b, Arm *a, int largest, Error *err) {
-    int channels, height, width, classes;
-    char synthetic[64];
-    a->model->kind->image_shape(a->model->self, &channels, &height, &width, &classes);
-    snprintf(synthetic, sizeof synthetic, "synthetic:%dx%dx%d:%d:%d", height, width, channels, classes, DISTINCT_BATCHES * largest);
-    const DataChoice choice = {.name_or_dir = b->data_name != NULL ? b->data_name : synthetic, .preprocess = b->preprocess};
-    if (!session_data(&a->data, &choice, a->model, err) || !model_fits_data(a->model, a->data, b->train, err)) return false;
-    const int64_t wanted = (int64_t)DISTINCT_BATCHES * largest;
-    a->n_images     = (int)(wanted < a->data->n_images ? wanted : a->data->n_images);
-    a->image_floats = channels * height * width;
-    if (a->n_images < largest) a->n_images = largest;                /* a small folder is gone through again */
-    a->images = malloc((size_t)a->n_images * (size_t)a->image_floats * sizeof *a->images);
-    a->labels = malloc((size_t)a->n_images * sizeof *a->labels);
-    a->ids    = malloc((size_t)a->n_images * sizeof *a->ids);
-    uint8_t *pixels = malloc((size_t)a->image_floats);
-    float   *table  = malloc((size_t)channels * 256 * sizeof *table);
-    bool     ok     = a->images != NULL && a->labels != NULL && a->ids != NULL && pixels != NULL && table != NULL;
-    if (!ok) FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for %d images", a->n_images);
-    if (ok) loader_table(a->data->mean, a->data->sd, channels, table);
-    for (int i = 0; ok && i < a->n_images; i++) {
-        int label;
-        a->ids[i] = i % a->data->n_images;
-        ok = dataset_read(a->data, a->ids[i], pixels, &label, err);
-        a->labels[i] = label;
-        if (ok) loader_normalise(pixels, height, width, channels, table, a->images + (int64_t)i * a->image_floats);
-    }
-    free(pixels);
-    free(table);
-    return ok;
-}
-
-/* The n-th item of a comma-separated list into item[size], "" between two commas; false past the end. */
-static bool list_item(const char *list, int n, char *item, size_t size) {
+/* The n-th item of a comma-separated list, "" between two commas; NULL past the end or without memory. free(). */
+static char *list_item(const char *list, int n) {
     for (; n > 0; n--) {
         list = strchr(list, ',');
-        if (list == NULL) return false;
+        if (list == NULL) return NULL;
         list++;
     }
-    snprintf(item, size, "%.*s", (int)strcspn(list, ","), list);
-    return true;
+    return strndup(list, strcspn(list, ","));
 }
 
 static int list_length(const char *list) {
@@ -137,320 +73,385 @@ static int list_length(const char *list) {
     return n;
 }
 
-static bool add_arms(Bench *b, const char *presets, const char *config, const char *weights, Error *err) {
-    char preset[96], file[4096];
+static bool add_models(Bench *b, const char *presets, const char *config, const char *weights, const DataChoice *data, bool train, Error *err) {
     const int n_models = config != NULL ? 1 : list_length(presets);
     if (weights != NULL && list_length(weights) != n_models)
         return FAIL(err, "--weights", "must name one file for each of the %d models, - for random; got %d", n_models, list_length(weights));
-    for (int i = 0; config != NULL ? i < 1 : list_item(presets, i, preset, sizeof preset); i++) {
-        if (config == NULL && preset[0] == '\0') return FAIL(err, "--preset", "name %d of the list is empty", i + 1);
-        if (b->n_arms == MAX_MODELS) return FAIL(err, "--preset", "at most %d models at once", MAX_MODELS);
-        Arm *a = &b->arm[b->n_arms++];
-        const bool has_weights = weights != NULL && list_item(weights, i, file, sizeof file) && strcmp(file, "-") != 0;
-        const ModelChoice choice = {.preset = config != NULL ? NULL : preset, .config = config, .weights = has_weights ? file : NULL, .seed = b->seed};
-        if (!session_model(&a->model, &choice, a->weights_sha256, a->warning, err)) return false;
-        snprintf(a->label, sizeof a->label, "%s", config != NULL ? a->model->kind->name : preset);
-        if (b->train && (!params_want_grads(a->model->params, err) || !params_want_state(a->model->params, err))) return false;
+    for (int i = 0; i < n_models; i++) {
+        if (b->n_models == MAX_MODELS) return FAIL(err, "--preset", "at most %d models at once", MAX_MODELS);
+        b->n_models++;
+        if (config == NULL && (b->preset[i] = list_item(presets, i)) == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
+        if (config == NULL && b->preset[i][0] == '\0') return FAIL(err, "--preset", "name %d of the list is empty", i + 1);
+        if (weights != NULL && (b->weights_file[i] = list_item(weights, i)) == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
+        const bool random = weights == NULL || strcmp(b->weights_file[i], "-") == 0;
+        b->choice[i] = (BenchChoice){.model = {.preset = b->preset[i], .config = config, .weights = random ? NULL : b->weights_file[i], .seed = b->s.seed},
+                                     .data = *data, .batch = 1, .train = train};
+        if (!bench_arm_open(&b->arm[i], &b->choice[i], true, err)) return false;
     }
     return true;
 }
 
-/* ---------------------------------------------------------------- measuring */
-
-/* One pass of a cell, timed from images in memory to logits (training: to updated weights). */
-static bool run_once(Bench *b, Cell *c, double *elapsed_ns, Error *err) {
-    Arm      *a     = c->arm;
-    const int first = (int)((int64_t)c->turn++ * c->batch % (a->n_images - c->batch + 1));
-    const float *images = a->images + (int64_t)first * a->image_floats;
-    int channels, height, width, classes;
-    a->model->kind->image_shape(a->model->self, &channels, &height, &width, &classes);
-    const uint64_t started_ns = clock_now_ns();
-    if (b->train) {
-        StepReport report;
-        if (!train_gradients(a->model, b->tape, &b->settings, b->step, &(TrainBatch){images, a->labels + first, a->ids + first, c->batch}, &report, err)) return false;
-        b->step++;
-        train_update(a->model, b->tape, &b->settings, b->optimizer, b->step, b->settings.lr, report.grad_norm);
-    } else {
-        ModelOutput y;
-        tape_begin(b->tape, false, (TapeStep){0});
-        a->model->kind->forward(a->model->self, b->tape, &(ModelInput){.images = batch_tensor(b->tape, images, c->batch, channels, height, width), .image_id = a->ids + first}, &y);
-        if (tape_failed(b->tape)) return interrupted(err) ? false : FAIL_STATUS(err, EXIT_MACHINE, "", "%s: out of memory at batch size %d", a->label, c->batch);
+static bool read_batches(Bench *b, const char *batches, Error *err) {
+    for (char *item; (item = list_item(batches, b->n_batches)) != NULL; b->n_batches++) {
+        bool ok = b->n_batches < MAX_BATCHES || FAIL(err, "--batch", "at most %d sizes at once", MAX_BATCHES);
+        ok = ok && option_count("batch", item, 1, 65536, &b->batch[b->n_batches], err);
+        for (int k = 0; ok && k < b->n_batches; k++)
+            if (b->batch[k] == b->batch[b->n_batches]) ok = FAIL(err, "--batch", "%d is given twice", b->batch[k]);
+        free(item);
+        if (!ok) return false;
     }
-    *elapsed_ns = (double)(clock_now_ns() - started_ns);
     return true;
 }
 
-static bool add_sample(Cell *c, double ns, int64_t position, Error *err) {
-    if (c->n_samples == c->capacity) {
-        const int capacity = c->capacity > 0 ? 2 * c->capacity : 256;
-        double   *samples  = realloc(c->sample_ns, (size_t)capacity * sizeof *samples);
-        if (samples != NULL) c->sample_ns = samples;
-        double   *places   = realloc(c->position, (size_t)capacity * sizeof *places);
-        if (places != NULL) c->position = places;
-        if (samples == NULL || places == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for samples");
-        c->capacity = capacity;
-    }
-    c->sample_ns[c->n_samples]  = ns;
-    c->position[c->n_samples++] = (double)position;
-    c->total_ns += ns;
-    return true;
-}
-
-static bool enough(const Bench *b, const Cell *c) {
-    return c->n_samples >= b->effort->max_samples || (c->n_samples >= b->effort->min_samples && c->total_ns >= b->effort->min_seconds * 1e9);
-}
-
-static bool measure(Bench *b, Error *err) {
-    Progress progress;
-    double   ns, slowest_ns = 0;
-    int64_t  n_before = 0;
-    for (int w = 0; w < b->effort->warmups; w++)
-        for (int i = 0; i < b->n_cells; i++) {
-            Cell *c = &b->cell[i];
-            if (interrupted(err) || !run_once(b, c, &ns, err)) return false;
-            c->fastest_ns = w == 0 ? ns : fmin(c->fastest_ns, ns);
+static bool add_cells(Bench *b, Error *err) {
+    for (int i = 0; i < b->n_models; i++) {
+        const char *name = b->preset[i] != NULL ? b->preset[i] : b->arm[i].model->kind->name;
+        for (int k = 0; b->out_dir != NULL && k < i; k++)        /* a cell's directory is called after its preset */
+            if (strcmp(b->preset[k], name) == 0)
+                return FAIL(err, "--preset", "%s is given twice, which --out has one directory for; measure them apart", name);
+        for (int k = 0; k < b->n_batches; k++) {
+            if (b->n_cells == MAX_CELLS) return FAIL(err, "", "at most %d models times batch sizes at once", MAX_CELLS);
+            b->model_of[b->n_cells] = i;
+            BenchCell *c = &b->cell[b->n_cells++];
+            *c = (BenchCell){.arm = &b->arm[i], .batch = b->batch[k], .said = calloc((size_t)b->s.effort.processes, sizeof *c->said)};
+            snprintf(c->label, sizeof c->label, "%s", name);
+            if (c->said == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
         }
-    for (int i = 0; i < b->n_cells; i++) slowest_ns = fmax(slowest_ns, b->cell[i].fastest_ns);
-    for (int i = 0; i < b->n_cells; i++) {
-        const double fits = slowest_ns / b->cell[i].fastest_ns, most = (double)b->effort->max_samples / b->effort->min_samples;
-        b->cell[i].passes = (int)fmax(1, fmin(fits, most));
     }
-    progress_begin(&progress, "bench", 0, b->n_cells, b->quiet);
-    for (int64_t round = 0;; round++) {
-        int64_t order[MAX_CELLS];
-        int     n_done = 0;
-        rng_permutation(rng_stream(b->seed, "bench"), round, b->n_cells, order);
-        for (int i = 0; i < b->n_cells; i++) n_done += enough(b, &b->cell[i]);
-        if (n_done == b->n_cells) break;
-        for (int i = 0; i < b->n_cells; i++) {
-            Cell *c = &b->cell[order[i]];
-            for (int k = 0; k < c->passes && !enough(b, c); k++)
-                if (interrupted(err) || !run_once(b, c, &ns, err) || !add_sample(c, ns, n_before++, err)) return false;
-        }
-        char text[64];
-        snprintf(text, sizeof text, "round %lld, %d cells", (long long)round + 1, b->n_cells);
-        progress_show(&progress, n_done, false, text);
-    }
-    progress_end(&progress);
     return true;
 }
 
-/* ---------------------------------------------------------------- results */
-
-static bool experiment_json(const Bench *b, const Cell *c, json_t **out, Error *err) {
-    JsonSink root, model;
-    json_sink_begin(&root);
-    json_put_text(&root, "mode", b->train ? "train_step" : "forward");
-    json_put_text(&root, "model_kind", c->arm->model->kind->name);
-    json_put_text(&root, "preset", c->arm->model->preset);
-    json_put_object(&root, "model", &model);
-    result_put_settings(&model, c->arm->model->kind->fields, c->arm->model->self);
-    json_put_text(&root, "data", c->arm->data->name);
-    json_put_text(&root, "preprocess", c->arm->data->preprocess_text);
-    json_put_count(&root, "batch_size_count", c->batch);
-    json_put_count(&root, "threads_requested_count", runtime_threads());
-    json_put_text(&root, "backend", runtime_backend()->name);
-    json_put_text(&root, "profile", b->effort->name);
-    json_put_count(&root, "seed", (int64_t)b->seed);
-    return json_sink_finish(&root, out, err);
-}
-
-static bool cell_begin(const Bench *b, const Cell *c, int argc, char *const *argv, Result **out, Error *err) {
-    json_t    *experiment = NULL;
-    const Arm *a          = c->arm;
-    const bool ok = experiment_json(b, c, &experiment, err) && session_result(out, "bench", experiment, true, argc, argv, err)
-                 && result_set_model(*out, a->model, a->weights_sha256[0] != '\0' ? a->weights_sha256 : NULL, err) && result_set_data(*out, a->data, err);
-    json_decref(experiment);
-    return ok;
-}
-
-static void cell_dir(const Bench *b, const Cell *c, char dir[4400]) {
-    snprintf(dir, 4400, "%s/%s_b%d_t%d%s", b->out_dir, c->arm->label, c->batch, runtime_threads(), b->train ? "_train" : "");
+static void cell_dir(const Bench *b, const BenchCell *c, char dir[4400]) {
+    snprintf(dir, 4400, "%s/%s_b%d_t%d%s", b->out_dir, c->label, c->batch, runtime_threads(), b->s.train ? "_train" : "");
 }
 
 /* A directory that holds another run is refused before the measuring, not after it. */
-static bool check_out(const Bench *b, int argc, char *const *argv, Error *err) {
+static bool check_out(const Bench *b, Error *err) {
     bool ok = true, done;
     for (int i = 0; ok && b->out_dir != NULL && i < b->n_cells; i++) {
         Result *r = NULL;
         char    dir[4400];
         cell_dir(b, &b->cell[i], dir);
-        ok = cell_begin(b, &b->cell[i], argc, argv, &r, err) && result_is_done(r, dir, &done, err);
+        ok = bench_result_begin(&r, &b->s, &b->cell[i], err) && result_is_done(r, dir, &done, err);
         result_destroy(r);
     }
     return ok;
 }
 
-/* Runs the profiled passes of a cell and makes its result. */
-static bool cell_result(Bench *b, Cell *c, int argc, char *const *argv, Result **out, Error *err) {
-    Result *r = NULL;
-    Arm    *a = c->arm;
-    double  ns;
-    bool    ok = cell_begin(b, c, argc, argv, &r, err);
-    profile_clear(tape_profile(b->tape));
-    tape_begin(b->tape, false, (TapeStep){0});           /* hands back what the last pass held, perhaps another cell's */
-    arena_reset_peak(tape_arena(b->tape));
-    for (int i = 0; ok && i < PROFILE_PASSES; i++) ok = run_once(b, c, &ns, err);
-    if (ok) {
-        c->peak_bytes = arena_peak_bytes(tape_arena(b->tape));
-        c->macs = (profile_total(tape_profile(b->tape), 0, 0).macs + profile_total(tape_profile(b->tape), 0, 1).macs) / PROFILE_PASSES;
-        result_set_profile(r, tape_profile(b->tape), PROFILE_PASSES, (int64_t)PROFILE_PASSES * c->batch);
-        const double forward = (double)(profile_total(tape_profile(b->tape), 0, 0).macs / PROFILE_PASSES) / c->batch;
-        result_set_macs_executed(r, forward, forward, forward);
-        JsonSink *metrics = result_block(r, "metrics");
-        json_put_count(metrics, "batch_size_count", c->batch);
-        json_put_count(metrics, "peak_activation_bytes", (int64_t)c->peak_bytes);
-        json_put_count(metrics, "weights_bytes", params_bytes(a->model->params));
-        if (b->train) json_put_count(metrics, "train_step_macs_count", c->macs);
-        if (b->n_cells == 1) {
-            json_put_count(metrics, "peak_resident_bytes", session_peak_resident_bytes());
-            if (strcmp(runtime_backend()->name, "packed") == 0) json_put_count(metrics, "packed_weights_bytes", packed_bytes());
-        }
-        if (strcmp(b->effort->name, "smoke") == 0) result_warn(r, WARN_smoke_profile);
-        if (a->data->synthetic) result_warn(r, WARN_synthetic_data);
-        session_warn_loading(r, a->warning);
-        result_warn_damaged(r, a->data);
-        result_set_samples(r, "latency_position_count", c->position, (size_t)c->n_samples);
-        ok = result_set_latency(r, &(ResultLatency){.samples_ns = c->sample_ns, .n = (size_t)c->n_samples, .batch_size = c->batch, .train_step = b->train,
-                                                   .clock_overhead_ns = clock_overhead_ns(clock_real())}, err);
+/* ---------------------------------------------------------------- turns */
+
+/* Waits for other work to end, if there is waiting left to do. *waiting: share of time in which tasks waited for a CPU, NAN unknown. */
+static void wait_for_quiet(Bench *b, double *waiting) {
+    for (;;) {
+        MachineLoad load;
+        machine_read_load(&load, "");
+        *waiting = load.cpu_waiting_ratio.reason == NULL ? load.cpu_waiting_ratio.value : NAN;
+        if (!(*waiting > 0.05) || b->waited_seconds >= b->s.effort.quiet_seconds || interrupt_raised()) return;
+        nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+        b->waited_seconds += 1;
     }
+}
+
+static double stolen_between(const MachineLoad *from, const MachineLoad *to) {
+    if (from->cpu_ticks_count.reason != NULL || to->cpu_ticks_count.reason != NULL) return NAN;
+    const double ticks = (double)(to->cpu_ticks_count.value - from->cpu_ticks_count.value);
+    return ticks > 0 ? (double)(to->steal_ticks_count.value - from->steal_ticks_count.value) / ticks : 0;
+}
+
+/* One process for cell i. profile: also the passes that are profiled, which one process of a cell does for all. */
+static bool take_turn(Bench *b, int i, int block, int position, bool profile, Error *err) {
+    BenchCell         *c      = &b->cell[i];
+    const BenchChoice *choice = &b->choice[b->model_of[i]];
+    const Effort      *e      = &b->s.effort;
+    char               number[8][32];
+    const char        *argv[64];
+    int                n = 0;
+    snprintf(number[0], 32, "%d", runtime_threads());
+    snprintf(number[1], 32, "%d", c->batch);
+    snprintf(number[2], 32, "%llu", (unsigned long long)b->s.seed);
+    snprintf(number[3], 32, "%d", e->min_samples);
+    snprintf(number[4], 32, "%d", e->max_samples > e->min_samples ? e->max_samples : e->min_samples);
+    snprintf(number[5], 32, "%.17g", e->min_seconds);
+    snprintf(number[6], 32, "%.17g", e->warmup_seconds);
+    snprintf(number[7], 32, "%d", e->warmup_passes);
+    const char *const fixed[] = {"morbench", "--threads", number[0], "--backend", runtime_backend()->name, "--pin", runtime_options()->pin == PIN_OFF ? "off" : "on",
+                                 "bench-worker", "--tell", "3", "--batch", number[1], "--seed", number[2], "--samples", number[3], "--most-samples", number[4],
+                                 "--seconds", number[5], "--warmup-seconds", number[6], "--warmup-passes", number[7],
+                                 choice->model.config != NULL ? "--config" : "--preset", choice->model.config != NULL ? choice->model.config : choice->model.preset};
+    for (size_t k = 0; k < sizeof fixed / sizeof *fixed; k++) argv[n++] = fixed[k];
+    const char *const optional[][2] = {{"--weights", choice->model.weights}, {"--data", choice->data.name_or_dir}, {"--preprocess", choice->data.preprocess},
+                                       {"--events", b->events}};
+    for (size_t k = 0; k < sizeof optional / sizeof *optional; k++)
+        if (optional[k][1] != NULL) argv[n++] = optional[k][0], argv[n++] = optional[k][1];
+    if (choice->train) argv[n++] = "--train";
+    if (profile) argv[n++] = "--profile";
+    if (!b->no_counters) argv[n++] = "--counters";
+    argv[n] = NULL;
+
+    const int   padding = (int)rng_below(rng_stream(b->s.seed, "bench.padding"), (RngKey){.step = block, .image = i}, PADDING_MOST + 1);
+    MachineLoad from, to;
+    double      waiting;
+    json_t     *said = NULL;
+    wait_for_quiet(b, &waiting);
+    machine_read_load(&from, "");
+    if (!worker_run(&said, argv, padding, err)) return false;
+    machine_read_load(&to, "");
+    JsonSink sink = {.at = said}, flags;
+    json_put_count(&sink, "position_count", position);
+    json_put_count(&sink, "block_count", block);
+    json_put_count(&sink, "padding_bytes", padding);
+    json_put_number(&sink, "cpu_waiting_ratio", waiting);
+    json_put_number(&sink, "steal_ratio", stolen_between(&from, &to));
+    json_put_array(&sink, "flags", &flags);
+    c->said[c->n_said++] = said;
+    return !sink.failed || FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for what was measured");
+}
+
+/* All turns. A cell that fails is given up and the others go on; an interrupt ends everything. */
+static bool measure(Bench *b, Error *err) {
+    const int n_blocks = b->s.effort.processes, n_turns = n_blocks * b->n_cells;
+    int      *order    = calloc((size_t)n_turns, sizeof *order);
+    bool      ok       = order != NULL || FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for %d turns", n_turns);
+    Progress  progress;
+    progress_begin(&progress, "bench", 0, n_turns, b->quiet);
+    if (ok) plan_turns(order, n_blocks, b->n_cells, b->s.seed);
+    if (ok) b->s.order_tau = plan_order_tau(order, n_blocks, b->n_cells);
+    for (int t = 0; ok && t < n_turns; t++) {
+        BenchCell *c = &b->cell[order[t]];
+        char       text[160];
+        snprintf(text, sizeof text, "process %d of %d: %s, batch %d", t / b->n_cells + 1, n_blocks, c->label, c->batch);
+        progress_show(&progress, t, t == 0, text);
+        if (c->failure.message[0] != '\0') continue;
+        Error wrong = {0};
+        if (take_turn(b, order[t], t / b->n_cells, t, c->n_said == 0, &wrong)) continue;
+        c->failure = wrong;
+        if (interrupted(err)) ok = false;
+    }
+    progress_end(&progress);
+    free(order);
+    return ok;
+}
+
+/* The ceilings, by a process of its own like everything else. What goes wrong costs the roofline, not the measurement. */
+static void measure_ceilings(Bench *b) {
+    char  threads[32];
+    Error wrong = {0};
+    snprintf(threads, sizeof threads, "%d", runtime_threads());
+    const char *const argv[] = {"morbench", "--threads", threads, "--pin", runtime_options()->pin == PIN_OFF ? "off" : "on", "peaks", "--tell", "3", NULL};
+    if (worker_run(&b->ceilings, argv, 0, &wrong)) b->s.ceilings = b->ceilings;
+    else if (!interrupt_raised()) fprintf(stderr, "morbench: warning: no ceilings: %s\n", wrong.message);
+}
+
+/* ---------------------------------------------------------------- results */
+
+static bool cell_result(const Bench *b, const BenchCell *c, Result **out, Error *err) {
+    Result *r  = NULL;
+    bool    ok = bench_result_begin(&r, &b->s, c, err);
+    if (ok && c->failure.message[0] != '\0')
+        result_set_status(r, c->failure.exit_status == EXIT_MACHINE ? "oom" : "failed", &c->failure);
+    else if (ok) ok = bench_result_fill(r, &b->s, c, err);
     if (ok) *out = r;
     else    result_destroy(r);
     return ok;
 }
 
-static double number_of(Result *r, const char *key) {
-    return json_number_value(json_object_get(result_block(r, "metrics")->at, key));
-}
-
-static void print_row(const Bench *b, const Cell *c, Result *r) {
-    const double per_image = (double)c->macs / c->batch;
-    printf("%-28s %5d %10.3f [%9.3f, %9.3f] %10.1f %9.3f %9.2f %8.1f %9.1f  %s\n", c->arm->label, c->batch, number_of(r, "latency_ns") / 1e6,
-           number_of(r, "latency_low_ns") / 1e6, number_of(r, "latency_high_ns") / 1e6, number_of(r, "images_per_s"), per_image / 1e9,
-           (double)params_elements(c->arm->model->params) / 1e6, 2 * (double)c->macs / number_of(r, "latency_ns"), (double)c->peak_bytes / 1048576.0,
-           verdict_name(result_verdict(r)));
-    (void)b;
-}
-
-static void print_profile(const Bench *b, const Cell *c) {
-    const Profile *p = tape_profile(b->tape);
-    double total_ns = (double)profile_total(p, 0, 0).elapsed_ns + (double)profile_total(p, 0, 1).elapsed_ns;
-    printf("\n%s, batch %d: time by op\n", c->arm->label, c->batch);
-    for (int i = 0; i < p->n_kinds; i++) {
-        const ProfileWork *f = &p->kind[i].forward, *g = &p->kind[i].backward;
-        const double ns = (double)(f->elapsed_ns + g->elapsed_ns);
-        if (ns > 0)
-            printf("  %-16s %8.3f ms  %5.1f %%  %10.3f MMAC  %7.1f GFLOP/s as 2 per MAC\n", p->kind[i].name, ns / PROFILE_PASSES / 1e6, 100 * ns / total_ns,
-                   (double)(f->macs + g->macs) / PROFILE_PASSES / 1e6, 2 * (double)(f->macs + g->macs) / ns);
-    }
-    printf("%s, batch %d: time by layer\n", c->arm->label, c->batch);
-    for (int s = 1; s < p->n_scopes; s++) {
-        const ProfileWork f = profile_total(p, s, 0), g = profile_total(p, s, 1);
-        if (p->scope[s].parent != 0 || f.calls == 0) continue;
-        char path[128];
-        profile_path(p, s, path, sizeof path);
-        const double ns = (double)(f.elapsed_ns + g.elapsed_ns);
-        printf("  %-16s %8.3f ms  %5.1f %%  %10.3f MMAC  %9.2f MB\n", path, ns / PROFILE_PASSES / 1e6, 100 * ns / total_ns,
-               (double)(f.macs + g.macs) / PROFILE_PASSES / 1e6, (double)f.bytes / PROFILE_PASSES / 1e6);
-    }
-}
-
-static bool report(Bench *b, bool json, bool profile, int argc, char *const *argv, Error *err) {
-    if (json) printf("[\n");
-    else printf("%-28s %5s %10s %24s %10s %9s %9s %8s %9s  %s\n", b->train ? "model (training step)" : "model", "batch", "median ms", "95 % interval",
-                "images/s", "GMAC/img", "params M", "GFLOP/s*", "peak MiB", "verdict");
-    for (int i = 0; i < b->n_cells; i++) {
-        Cell   *c = &b->cell[i];
-        Result *r = NULL;
-        if (!cell_result(b, c, argc, argv, &r, err)) return false;
-        char dir[4400];
-        if (b->out_dir != NULL) cell_dir(b, c, dir);
-        const bool written = b->out_dir == NULL || result_write(r, dir, err);
-        bool printed = written;
-        if (written && json) {
-            printed = result_print(r, err);
-            if (i + 1 < b->n_cells) printf(",\n");
-        } else if (written) {
-            print_row(b, c, r);
-            if (profile) print_profile(b, c);
-        }
+/* What an interrupted bench has so far, as runs that say so; the same command measures these cells anew. */
+static void save_interrupted(const Bench *b) {
+    for (int i = 0; b->out_dir != NULL && i < b->n_cells; i++) {
+        const BenchCell *c = &b->cell[i];
+        Result *r     = NULL;
+        Error   wrong = {0};
+        char    dir[4400];
+        if (c->n_said == 0) continue;
+        cell_dir(b, c, dir);
+        bool ok = bench_result_begin(&r, &b->s, c, &wrong) && bench_result_fill(r, &b->s, c, &wrong);
+        if (ok) result_set_status(r, "interrupted", NULL);
+        ok = ok && result_write(r, dir, &wrong);
+        if (!ok) fprintf(stderr, "morbench: warning: %s: %s\n", dir, wrong.message);
         result_destroy(r);
-        if (!printed) return false;
     }
-    if (json) printf("]\n");
-    else printf("* executed multiply-accumulates of matrix products and convolutions, 2 operations each, over the median time; peak: of a pass's tensors, without weights\n");
-    if (!json && b->out_dir != NULL) printf("written: %s/*/run.json\n", b->out_dir);
+}
+
+static void print_row(const Bench *b, const BenchCell *c, Result *r) {
+    const json_t *metrics = result_block(r, "metrics")->at, *model = result_block(r, "model")->at;
+    if (c->failure.message[0] != '\0') {
+        char text[1024];
+        error_text(&c->failure, text, sizeof text);
+        printf("%-28s %5d  failed: %s\n", c->label, c->batch, text);
+        return;
+    }
+    const double macs = b->s.train ? report_number(metrics, "/train_step_macs_count") : report_number(model, "/counts/macs_executed") * c->batch;
+    printf("%-28s %5d %10.3f [%9.3f, %9.3f] %10.1f %9.3f %9.2f %8.1f %9.1f %9.1f  %s\n", c->label, c->batch, report_number(metrics, "/latency_ns") / 1e6,
+           report_number(metrics, "/latency_low_ns") / 1e6, report_number(metrics, "/latency_high_ns") / 1e6, report_number(metrics, "/images_per_s"),
+           macs / c->batch / 1e9, report_number(model, "/params_count") / 1e6, 2 * macs / report_number(metrics, "/latency_ns"),
+           report_number(metrics, "/peak_activation_bytes") / 1048576.0, report_number(metrics, "/peak_resident_bytes") / 1048576.0, verdict_name(result_verdict(r)));
+}
+
+/* Whatever lowered verdicts, each once with the cells it is about and what to do about it. */
+static void print_reasons(const Bench *b, Result *const result[]) {
+    for (Warning w = 0; w < N_WARNINGS; w++) {
+        const char *detail = "";
+        int         n = 0, first = 0;
+        for (int i = 0; i < b->n_cells; i++) {
+            const json_t *list = result_block(result[i], "warnings")->at, *one;
+            size_t        k;
+            json_array_foreach(list, k, one) {
+                if (strcmp(json_string_value(json_object_get(one, "code")), warning_code(w)) != 0) continue;
+                if (n++ == 0) {
+                    detail = json_string_value(json_object_get(one, "detail"));
+                    first  = i;
+                }
+            }
+        }
+        if (n == 0 || warning_verdict(w) == VERDICT_VALID) continue;
+        if (n == b->n_cells) printf("%s: %s", verdict_name(warning_verdict(w)), warning_text(w));
+        else printf("%s (%d of %d cells): %s", verdict_name(warning_verdict(w)), n, b->n_cells, warning_text(w));
+        if (detail[0] != '\0') printf(" (%s, batch %d: %s)", b->cell[first].label, b->cell[first].batch, detail);
+        printf(" -> %s\n", warning_advice(w));
+    }
+}
+
+/* total: ns of all passes, which the shares are of. */
+static void print_work(const json_t *list, const char *name, const char *title, const BenchCell *c, double passes, double total) {
+    const json_t *w;
+    size_t        i;
+    if (json_array_size(list) == 0) return;
+    printf("\n%s, batch %d: time by %s\n", c->label, c->batch, title);
+    json_array_foreach(list, i, w) {
+        const double ns = report_number(w, "/elapsed_ns"), macs = report_number(w, "/macs");
+        if (ns > 0)
+            printf("  %-28s %-8s %9.3f ms  %5.1f %%  %10.3f MMAC  %7.1f GFLOP/s as 2 per MAC  %9.2f MB\n", json_string_value(json_object_get(w, name)),
+                   json_string_value(json_object_get(w, "pass")), ns / passes / 1e6, 100 * ns / total, macs / passes / 1e6, 2 * macs / ns,
+                   report_number(w, "/moved_bytes") / passes / 1e6);
+    }
+}
+
+static bool report(Bench *b, bool json, bool layers, Error *err) {
+    int n_failed = 0;
+    for (int i = 0; i < b->n_cells; i++) n_failed += b->cell[i].failure.message[0] != '\0';
+    if (n_failed == b->n_cells) {                                /* nothing to show */
+        *err = b->cell[0].failure;
+        return false;
+    }
+    Result *result[MAX_CELLS] = {NULL};
+    bool    ok = true;
+    for (int i = 0; ok && i < b->n_cells; i++) {
+        char dir[4400];
+        if (b->out_dir != NULL) cell_dir(b, &b->cell[i], dir);
+        ok = cell_result(b, &b->cell[i], &result[i], err) && (b->out_dir == NULL || result_write(result[i], dir, err));
+    }
+    if (ok && json) printf("[\n");
+    else if (ok) printf("%-28s %5s %10s %24s %10s %9s %9s %8s %9s %9s  %s\n", b->s.train ? "model (training step)" : "model", "batch", "median ms", "95 % interval",
+                "images/s", "GMAC/img", "params M", "GFLOP/s*", "peak MiB", "proc. MiB", "verdict");
+    for (int i = 0; ok && i < b->n_cells; i++) {
+        if (json) {
+            ok = result_print(result[i], err);
+            if (i + 1 < b->n_cells) printf(",\n");
+        } else {
+            print_row(b, &b->cell[i], result[i]);
+        }
+    }
+    if (ok && json) printf("]\n");
+    else if (ok) {
+        printf("* executed multiply-accumulates of matrix products and convolutions, 2 operations each, over the median time; peak: of a pass's tensors, without weights;\n"
+               "  proc.: of a whole process; medians and intervals are over %d processes a cell, which took turns\n", b->s.effort.processes);
+        print_reasons(b, result);
+        for (int i = 0; layers && i < b->n_cells; i++) {
+            const json_t *p = result_block(result[i], "profile")->at;
+            const double  passes = report_number(p, "/passes_count");
+            const json_t *op;
+            double        total = 0;
+            size_t        k;
+            json_array_foreach(report_at(p, "/ops"), k, op) total += report_number(op, "/elapsed_ns");
+            print_work(report_at(p, "/ops"), "op", "op", &b->cell[i], passes, total);
+            print_work(report_at(p, "/scopes"), "scope", "layer", &b->cell[i], passes, total);
+            print_work(report_at(p, "/parts"), "part", "part of routing", &b->cell[i], passes, total);
+        }
+        if (b->out_dir != NULL) printf("written: %s/*/run.json\n", b->out_dir);
+    }
+    for (int i = 0; i < b->n_cells; i++) result_destroy(result[i]);
+    if (ok && n_failed > 0) return FAIL_STATUS(err, EXIT_CELLS, "", "%d of %d cells failed", n_failed, b->n_cells);
+    return ok;
+}
+
+/* ---------------------------------------------------------------- the command */
+
+static bool seconds_of(const char *name, const char *text, double *out, Error *err) {
+    char  *end, where[32];
+    double value;
+    if (text == NULL) return true;
+    snprintf(where, sizeof where, "--%s", name);
+    value = strtod(text, &end);
+    if (end == text || *end != '\0' || !(value >= 0 && value <= 86400)) return FAIL(err, where, "must be seconds in [0, 86400], got '%.40s'", text);
+    *out = value;
     return true;
 }
 
-static bool set_up(Bench *b, const char *presets, const char *config, const char *weights, const char *batches, const char *effort, Error *err) {
-    char item[32];
-    int  largest = 0;
-    for (int i = 0; i < N_EFFORTS; i++)
-        if (strcmp(efforts[i].name, effort) == 0) b->effort = &efforts[i];
-    if (b->effort == NULL) return FAIL(err, "--profile", "must be smoke, standard or paper; got \"%.40s\"", effort);
-    for (; list_item(batches, b->n_batches, item, sizeof item); b->n_batches++) {
-        if (b->n_batches == MAX_BATCHES) return FAIL(err, "--batch", "at most %d sizes at once", MAX_BATCHES);
-        if (!option_count("batch", item, 1, 65536, &b->batch[b->n_batches], err)) return false;
-        for (int k = 0; k < b->n_batches; k++)
-            if (b->batch[k] == b->batch[b->n_batches]) return FAIL(err, "--batch", "%d is given twice", b->batch[k]);
-        if (b->batch[b->n_batches] > largest) largest = b->batch[b->n_batches];
-    }
-    if (b->out_dir != NULL && !file_make_output_dir(b->out_dir, err)) return false;
-    fields_default(train_fields, &b->settings);
-    OptimizerSettings unused;
-    if (!train_optimizer(&b->settings, &b->optimizer, &unused, err) || !runtime_begin(err) || !add_arms(b, presets, config, weights, err)
-        || !tape_create(&b->tape, runtime_backend(), err))
+typedef struct Words { const char *presets, *config, *weights, *batches, *profile, *seed, *processes, *samples, *seconds, *warmup_seconds; } Words;
+
+static bool set_up(Bench *b, const Words *w, const DataChoice *data, Error *err) {
+    int seed = 1;
+    if ((w->presets == NULL) == (w->config == NULL)) return FAIL(err, "", "give either --preset NAME,... or --config MODEL.json");
+    const Effort *effort = effort_find(w->profile, err);
+    if (effort == NULL) return false;
+    b->s.effort = *effort;
+    if ((w->seed != NULL && !option_count("seed", w->seed, 0, 2147483647, &seed, err)) ||
+        (w->processes != NULL && !option_count("processes", w->processes, 1, MAX_PROCESSES, &b->s.effort.processes, err)) ||
+        (w->samples != NULL && !option_count("samples", w->samples, 1, 1000000, &b->s.effort.min_samples, err)) ||
+        !seconds_of("seconds", w->seconds, &b->s.effort.min_seconds, err) || !seconds_of("warmup-seconds", w->warmup_seconds, &b->s.effort.warmup_seconds, err) ||
+        !read_batches(b, w->batches, err) || (b->out_dir != NULL && !file_make_output_dir(b->out_dir, err)) || !runtime_begin(err))
         return false;
-    for (int i = 0; i < b->n_arms; i++) {
-        for (int k = 0; b->out_dir != NULL && k < i; k++)        /* a cell's directory is called after its preset */
-            if (strcmp(b->arm[k].label, b->arm[i].label) == 0)
-                return FAIL(err, "--preset", "%s is given twice, which --out has one directory for; measure them apart", b->arm[i].label);
-        if (!arm_images(b, &b->arm[i], largest, err)) return false;
-        for (int k = 0; k < b->n_batches; k++) {
-            if (b->n_cells == MAX_CELLS) return FAIL(err, "", "at most %d models times batch sizes at once", MAX_CELLS);
-            b->cell[b->n_cells++] = (Cell){.arm = &b->arm[i], .batch = b->batch[k]};
-        }
-    }
-    tape_set_stop(b->tape, interrupt_raised);
-    int n_pinned;
-    return runtime_pin(true, &n_pinned, err);
+    b->s.seed = (uint64_t)seed;
+    char utc[CLOCK_UTC_SIZE];
+    clock_utc_text(utc);
+    snprintf(b->session, sizeof b->session, "%s-%llx", utc, (unsigned long long)(clock_now_ns() & 0xffffff));
+    b->s.session = b->session;
+    return add_models(b, w->presets, w->config, w->weights, data, b->s.train, err) && add_cells(b, err) && check_out(b, err);
 }
 
 int cmd_bench(int argc, char **argv, Error *err) {
-    const char *presets = NULL, *config = NULL, *weights = NULL, *batches = "1", *effort = "standard", *seed_text = NULL;
-    bool json = false, profile = false;
-    int  seed = 1, status = EXIT_BAD_INPUT;
-    Bench *b = calloc(1, sizeof *b);
+    Words      w    = {.batches = "1", .profile = "standard"};
+    DataChoice data = {0};
+    bool       json = false, layers = false;
+    int        status = EXIT_OK;
+    Bench     *b = calloc(1, sizeof *b);
     if (b == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory"), EXIT_MACHINE;
     const Option options[] = {
-        {.name = "preset", .value = "NAME,...", .help = "models by name", .text = &presets},
-        {.name = "config", .value = "MODEL.json", .help = "one model by its settings, instead", .text = &config},
-        {.name = "weights", .value = "FILE,...", .help = "one for each model, - for random; default random", .text = &weights},
-        {.name = "data", .value = "NAME|DIR", .help = "real images; default generated ones", .text = &b->data_name},
-        {.name = "preprocess", .value = "PRESET", .help = "default: deit for folders, none for named sets", .text = &b->preprocess},
-        {.name = "batch", .value = "N,...", .help = "batch sizes, default 1", .text = &batches},
-        {.name = "train", .help = "time training steps instead of inference", .flag = &b->train},
-        {.name = "profile", .value = "smoke|standard|paper", .help = "how long to measure, default standard", .text = &effort},
-        {.name = "layers", .help = "print the time by op and layer too (it is always in the JSON)", .flag = &profile},
-        {.name = "seed", .value = "N", .help = "of the order of turns and of random weights, default 1", .text = &seed_text},
+        {.name = "preset", .value = "NAME,...", .help = "models by name", .text = &w.presets},
+        {.name = "config", .value = "MODEL.json", .help = "one model by its settings, instead", .text = &w.config},
+        {.name = "weights", .value = "FILE,...", .help = "one for each model, - for random; default random", .text = &w.weights},
+        {.name = "data", .value = "NAME|DIR", .help = "real images; default generated ones", .text = &data.name_or_dir},
+        {.name = "preprocess", .value = "PRESET", .help = "default: deit for folders, none for named sets", .text = &data.preprocess},
+        {.name = "batch", .value = "N,...", .help = "batch sizes, default 1", .text = &w.batches},
+        {.name = "train", .help = "time training steps instead of inference", .flag = &b->s.train},
+        {.name = "profile", .value = "smoke|standard|paper", .help = "how long to measure, default standard", .text = &w.profile},
+        {.name = "processes", .value = "N", .help = "of each cell; default of the profile: 6, 9, 10", .text = &w.processes},
+        {.name = "samples", .value = "N", .help = "of each process at least; default 3, 30, 100", .text = &w.samples},
+        {.name = "seconds", .value = "S", .help = "of timing in each process at least; default 0.02, 3, 6", .text = &w.seconds},
+        {.name = "warmup-seconds", .value = "S", .help = "of each process at most; default 0.05, 10, 30", .text = &w.warmup_seconds},
+        {.name = "events", .value = "NAME,...", .help = "native events of PAPI to count beside the usual ones", .text = &b->events},
+        {.name = "no-counters", .help = "leave the counted passes out", .flag = &b->no_counters},
+        {.name = "layers", .help = "print the time by op and layer too (it is always in the JSON)", .flag = &layers},
+        {.name = "seed", .value = "N", .help = "of the order of turns and of random weights, default 1", .text = &w.seed},
         {.name = "out", .value = "DIR", .help = "write DIR/<cell>/run.json", .text = &b->out_dir},
         {.name = "json", .help = "print the results as a JSON array", .flag = &json},
         {.name = "quiet", .help = "no progress", .flag = &b->quiet},
         OPTIONS_END,
     };
-    const int first = options_parse(argc, argv, &(Usage){"bench", "", "Measures speed, memory and cost of models, in turns.", options, 0, 0}, err);
+    const int first = options_parse(argc, argv, &(Usage){"bench", "", "Measures speed, memory and cost of models, in turns, each turn a process.", options, 0, 0}, err);
     if (first <= 0) {
         bench_free(b);
         return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
     }
     interrupt_catch();
-    if ((presets == NULL) == (config == NULL)) FAIL(err, "", "give either --preset NAME,... or --config MODEL.json");
-    else if (seed_text != NULL && !option_count("seed", seed_text, 0, 2147483647, &seed, err)) status = EXIT_BAD_INPUT;
-    else {
-        b->seed = (uint64_t)seed;
-        if (set_up(b, presets, config, weights, batches, effort, err) && check_out(b, argc, argv, err) && measure(b, err) && report(b, json, profile, argc, argv, err)) status = EXIT_OK;
-    }
+    b->s.argc = argc;
+    b->s.argv = argv;
+    bool ok = set_up(b, &w, &data, err);
+    if (ok && strcmp(b->s.effort.name, "smoke") != 0) measure_ceilings(b);
+    const bool measured = ok && measure(b, err);
+    if (ok && !measured && interrupt_raised()) save_interrupted(b);
+    ok = measured && report(b, json, layers, err);
+    if (!ok) status = err->exit_status != EXIT_OK ? err->exit_status : EXIT_BAD_INPUT;
     bench_free(b);
     return status;
 }

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define EXPERIMENTS_DIR "experiments"
 #define MACHINES_DIR    "results/machines"
@@ -167,7 +168,23 @@ static bool list_machine(const char *name, const char *path, JsonSink *list, Err
     return true;
 }
 
-static bool list_machines(JsonSink *list, Error *err) { return each_json_file(MACHINES_DIR, list_machine, list, err); }
+static int is_folder_name(const struct dirent *e) { return e->d_name[0] != '.' && strchr(e->d_name, '.') == NULL; }
+
+/* Files, and the folders that `make hardware` writes, which hold what the doctor said. */
+static bool list_machines(JsonSink *list, Error *err) {
+    struct dirent **entry;
+    if (!each_json_file(MACHINES_DIR, list_machine, list, err)) return false;
+    bool      ok = true;
+    const int n  = scandir(MACHINES_DIR, &entry, is_folder_name, alphasort);
+    for (int i = 0; i < n; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/%.256s/doctor.json", MACHINES_DIR, entry[i]->d_name);
+        if (ok && access(path, F_OK) == 0) ok = list_machine(entry[i]->d_name, path, list, err);
+        free(entry[i]);
+    }
+    if (n >= 0) free(entry);
+    return ok;
+}
 
 /* ---- data sets ---- */
 

@@ -1,17 +1,31 @@
 /* morbench report DIR [--md --tex --csv] : tables and plots from the run.json files below DIR, and from nothing else. */
+#include "engine/file.h"
 #include "harness/options.h"
 #include "harness/report.h"
 
 #include "harness/escape.h"
 
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
+static bool print_json(const char *dir, Error *err) {
+    char   path[4400];
+    void  *bytes = NULL;
+    size_t n     = 0;
+    snprintf(path, sizeof path, "%.4300s/table.json", dir);
+    const bool ok = file_read_all(path, SIZE_MAX, &bytes, &n, err) && (fwrite(bytes, 1, n, stdout) == n || FAIL_STATUS(err, EXIT_IO, "", "cannot write to standard output"));
+    free(bytes);
+    return ok;
+}
+
 int cmd_report(int argc, char **argv, Error *err) {
-    bool md = false, csv = false, tex = false, html = false, claims = false;
+    bool md = false, csv = false, tex = false, json = false, html = false, claims = false;
     const Option options[] = {
         {.name = "md", .help = "write DIR/table.md", .flag = &md},
         {.name = "csv", .help = "write DIR/table.csv: every column, base units", .flag = &csv},
         {.name = "tex", .help = "write DIR/table.tex, for booktabs", .flag = &tex},
+        {.name = "json", .help = "print the table as JSON, what goes into DIR/table.json, instead of text", .flag = &json},
         {.name = "html", .help = "not in this version", .flag = &html},
         {.name = "claims", .help = "not in this version", .flag = &claims},
         OPTIONS_END,
@@ -31,8 +45,8 @@ int cmd_report(int argc, char **argv, Error *err) {
                           (!md && !csv && !tex ? REPORT_MD | REPORT_CSV : 0);
     Report report;
     int    n_plots = 0, status = EXIT_OK;
-    if (!report_read(&report, dir, err) || !report_print(&report, stdout, err) ||
-        !report_write_tables(&report, dir, formats, err)) {
+    if (!report_read(&report, dir, err) || (!json && !report_print(&report, stdout, err)) ||
+        !report_write_tables(&report, dir, formats, err) || (json && !print_json(dir, err))) {
         status = err->exit_status;
         goto done;
     }
@@ -44,12 +58,13 @@ int cmd_report(int argc, char **argv, Error *err) {
         escape_terminal(stderr, text);
         fprintf(stderr, "; the tables are complete (apt install gnuplot-nox, then report again)\n");
     }
-    fprintf(stdout, "\nwritten below ");
-    escape_terminal(stdout, dir);
-    fprintf(stdout, ": table.json%s%s%s", formats & REPORT_MD ? ", table.md" : "", formats & REPORT_CSV ? ", table.csv" : "",
+    FILE *told = json ? stderr : stdout;             /* stdout is then JSON and nothing else */
+    fprintf(told, "\nwritten below ");
+    escape_terminal(told, dir);
+    fprintf(told, ": table.json%s%s%s", formats & REPORT_MD ? ", table.md" : "", formats & REPORT_CSV ? ", table.csv" : "",
             formats & REPORT_TEX ? ", table.tex" : "");
-    if (n_plots > 0) fprintf(stdout, ", %d plots in plots/", n_plots);
-    fputc('\n', stdout);
+    if (n_plots > 0) fprintf(told, ", %d plots in plots/", n_plots);
+    fputc('\n', told);
     if (report.n_unreadable > 0) {
         FAIL_STATUS(err, EXIT_IO, "", "%d run.json could not be read and %s left out", report.n_unreadable,
                     report.n_unreadable == 1 ? "is" : "are");

@@ -189,27 +189,46 @@ static bool check_file(const char *path, char what[WHAT_MAX], Error *err) {
 }
 
 int cmd_validate(int argc, char **argv, Error *err) {
-    static const Option none[] = {OPTIONS_END};
+    bool         json      = false;
+    const Option options[] = {{.name = "json", .help = "one JSON object for each file, in an array", .flag = &json}, OPTIONS_END};
     const Usage usage = {"validate", "FILE...", "Checks configurations of models, trainings and experiments, results (run.json), weights (safetensors)\n"
                          "and data (IDX, also gzipped), and prints one line for each. Exit status 1: some are bad; 5: some are corrupt.",
-                         none, 1, INT_MAX};
+                         options, 1, INT_MAX};
     const int   first  = options_parse(argc, argv, &usage, err);
     int         status = EXIT_OK, n_bad = 0;
     if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
+    JsonSink root, entry;
+    json_sink_begin(&root);
+    JsonSink list;
+    json_put_array(&root, "files", &list);
     for (int i = first; i < argc; i++) {
         Error wrong = {0};
         char  what[WHAT_MAX] = "", text[sizeof wrong];
         const bool ok = check_file(argv[i], what, &wrong);
         error_in(&wrong, argv[i]);             /* which also makes the name printable */
+        json_put_object(&list, NULL, &entry);
+        json_put_text(&entry, "file", wrong.input);
+        json_put_bool(&entry, "ok", ok);
         if (ok) {
-            printf("ok: %s: %s\n", wrong.input, what);
+            json_put_text(&entry, "what", what);
+            if (!json) printf("ok: %s: %s\n", wrong.input, what);
             continue;
         }
+        json_put_text(&entry, "field", wrong.field);
+        json_put_text(&entry, "message", wrong.message);
+        json_put_count(&entry, "exit_status", wrong.exit_status);
         error_text(&wrong, text, sizeof text);
-        printf("bad: %s\n", text);
+        if (!json) printf("bad: %s\n", text);
         if (wrong.exit_status > status) status = wrong.exit_status;
         n_bad++;
     }
+    json_t *tree = NULL;
+    if (!json_sink_finish(&root, &tree, err)) return err->exit_status;
+    char *printed = json ? json_to_text(json_object_get(tree, "files")) : NULL;
+    json_decref(tree);
+    if (json && printed == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for %d findings", argc - first), EXIT_MACHINE;
+    if (json) fputs(printed, stdout);
+    free(printed);
     if (n_bad > 0) FAIL_STATUS(err, status, "", "%d of %d files are bad", n_bad, argc - first);
     return status;
 }

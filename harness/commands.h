@@ -7,5 +7,6 @@
 #define COMMAND(name, help) int cmd_##name(int argc, char **argv, Error *err);
 #include "harness/commands.def"
 #undef COMMAND
+int cmd_bench_worker(int argc, char **argv, Error *err);   /* what bench starts; not listed */
 
 #endif

@@ -178,6 +178,14 @@ static void examine_counters(Doctor *d, const DoctorFacts *facts) {
         found(d, DOCTOR_NOTE, "papi", "PAPI %s, %d hardware counters; PAPI_TOT_INS: %s (code %d)", c->papi_version, c->papi_hardware_counters,
               c->papi_instructions_reason, c->papi_instructions_code);
 
+    if (facts->events_counted != NULL) {
+        const bool     lies = facts->loop_ratio > 0 && (facts->loop_ratio < 0.98 || facts->loop_ratio > 1.02);
+        DoctorFinding *f    = found(d, lies ? DOCTOR_WARN : facts->events_missing[0] != '\0' ? DOCTOR_NOTE : DOCTOR_OK, "events", "on every thread bench counts %.280s%s%.300s",
+                                    facts->events_counted, facts->events_missing[0] != '\0' ? "; not " : "", facts->events_missing);
+        if (lies) advise(f, "a loop of known length reads %.3f of its instructions: hardware counts are not recorded here", facts->loop_ratio);
+        else if (strstr(facts->events_counted, "published_") == NULL) advise(f, "our own MAC, token and depth counts need PAPI with libsde: install both and build again");
+    }
+
     if (c->energy_reason == NULL)
         found(d, DOCTOR_OK, "energy", "%d RAPL domains", c->n_energy);
     else if (c->energy_reason == sysfile_no_permission)

@@ -36,6 +36,9 @@ typedef struct DoctorFacts {
     int             n_pinned;          /* threads that stay where they are when told to */
     double          clock_overhead_ns;
     const char     *own_kernels;       /* "avx512", "avx2", "generic": what our own loops run */
+    const char     *events_counted;    /* keys that bench counts here on every thread, separated by blanks; NULL: not tried */
+    const char     *events_missing;    /* and those it cannot, with reasons in brackets behind */
+    double          loop_ratio;        /* instructions counted over those of a loop of known length; NAN: not counted */
 } DoctorFacts;
 
 void doctor_examine(Doctor *out, const DoctorFacts *facts);

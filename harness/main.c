@@ -25,7 +25,7 @@ static const Command commands[] = {
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 /* Names that belong to the program's plan; people who read of them shall not take them for a misspelling of theirs. */
-static const char *const later_commands[] = {"run", "plan", "compare", "rerun", "fsck"};
+static const char *const later_commands[] = {"run", "plan", "fsck"};
 
 static void print_help(FILE *to) {
     fprintf(to, "morbench %s: train, run and measure Vision Transformers\n\nusage: morbench COMMAND [options]\n\n", MORBENCH_VERSION);
@@ -33,8 +33,12 @@ static void print_help(FILE *to) {
     fprintf(to, "  %-10s %s\n", "help", "help [COMMAND]: this text, or that of a command");
 }
 
+/* Started by bench in processes of their own; not listed. */
+static const Command worker = {"bench-worker", "", cmd_bench_worker};
+
 static const Command *find_command(const char *name, Error *err) {
     Field field[N_COMMANDS + 1] = {{0}};
+    if (strcmp(name, worker.name) == 0) return &worker;
     for (int i = 0; i < N_COMMANDS; i++) {
         if (strcmp(commands[i].name, name) == 0) return &commands[i];
         field[i].key = commands[i].name;

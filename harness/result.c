@@ -29,7 +29,7 @@
     B(validity, json_object()) B(experiment, json_object()) B(model, json_object()) B(data, json_object())             \
     B(env, json_object()) B(provenance, json_object()) B(metrics, json_object()) B(samples, json_object())             \
     B(counters, json_object()) B(depth_histogram, json_object()) B(accuracy, json_object()) B(curves, json_array())    \
-    B(profile, json_object()) B(warnings, json_array())
+    B(profile, json_object()) B(warnings, json_array()) B(processes, json_array()) B(roofline, json_object())
 
 enum {
 #define BLOCK(name, empty) BLOCK_##name,
@@ -114,8 +114,10 @@ bool result_begin(Result **out, const ResultStart *start, Error *err) {
 #undef BLOCK
     replace(r, BLOCK_experiment, json_deep_copy(start->experiment));
 #define KEY(block_, key, help) json_put_missing(&r->block[BLOCK_##block_], #key, "not_requested");
+#define KEY_LATER KEY
 #include "harness/result_keys.def"
 #undef KEY
+#undef KEY_LATER
     char      utc[CLOCK_UTC_SIZE];
     JsonSink *made = &r->block[BLOCK_provenance], words;
     clock_utc_text(utc);
@@ -386,8 +388,14 @@ void result_set_samples(Result *r, const char *key, const double *samples, size_
     for (size_t i = 0; i < n; i++) json_put_number(&list, NULL, samples[i]);
 }
 
+static void put_processes(Result *r, const char *key, const ResultLatency *l) {
+    JsonSink processes;
+    json_put_array(&r->block[BLOCK_samples], key, &processes);
+    for (size_t i = 0; i < l->n; i++) json_put_count(&processes, NULL, l->process[i]);
+}
+
 bool result_set_latency(Result *r, const ResultLatency *l, Error *err) {
-    JsonSink     *s = &r->block[BLOCK_metrics], processes;
+    JsonSink     *s = &r->block[BLOCK_metrics];
     const double  batch = l->batch_size;
     Stats         stats;
     StatsInterval centre;
@@ -398,7 +406,8 @@ bool result_set_latency(Result *r, const ResultLatency *l, Error *err) {
                            : !stats_block_interval(&centre, &trend_z, l->samples_ns, l->n, err))
         return false;
     if (fabs(trend_z) > 2.58) result_warn_detail(r, WARN_trend, "%s by rank, %.1f standard deviations", trend_z > 0 ? "slower and slower" : "faster and faster", fabs(trend_z));
-    if (stats.median < 1000 * l->clock_overhead_ns) result_warn_detail(r, WARN_clock_coarse, "median %.0f ns, a reading %.0f ns", stats.median, l->clock_overhead_ns);
+    if (stats.median * (l->passes_per_sample > 1 ? l->passes_per_sample : 1) < 1000 * l->clock_overhead_ns)
+        result_warn_detail(r, WARN_clock_coarse, "median %.0f ns, a reading %.0f ns", stats.median, l->clock_overhead_ns);
     if (l->n < 10) result_warn_detail(r, WARN_few_samples, "%zu", l->n);
     if (centre.n_units < STATS_INTERVAL_UNITS) result_warn_detail(r, WARN_no_interval, "%zu", centre.n_units);
     json_put_count(s, "batch_size_count", l->batch_size);
@@ -407,7 +416,10 @@ bool result_set_latency(Result *r, const ResultLatency *l, Error *err) {
         put_number_or(s, "end_to_end_latency_low_ns", centre.low, "not_supported");
         put_number_or(s, "end_to_end_latency_high_ns", centre.high, "not_supported");
         json_put_number(s, "end_to_end_images_per_s", 1e9*batch/centre.median);
+        put_number_or(s, "end_to_end_images_low_per_s", 1e9*batch/centre.high, "not_supported");
+        put_number_or(s, "end_to_end_images_high_per_s", 1e9*batch/centre.low, "not_supported");
         result_set_samples(r, "end_to_end_latency_ns", l->samples_ns, l->n);
+        if (l->process != NULL) put_processes(r, "end_to_end_latency_process", l);
         return true;
     }
     json_put_number(s, "latency_ns", centre.median);
@@ -423,9 +435,13 @@ bool result_set_latency(Result *r, const ResultLatency *l, Error *err) {
     json_put_number(s, "latency_mean_ns", stats.mean);
     put_number_or(s, "latency_sd_ns", stats.sd, "not_supported");
     json_put_number(s, "latency_mad_ns", stats.mad);
-    put_number_or(s, "latency_p50_ns", stats.p50, "not_supported");
-    put_number_or(s, "latency_p90_ns", stats.p90, "not_supported");
-    put_number_or(s, "latency_p99_ns", stats.p99, "not_supported");
+    const bool single = l->passes_per_sample <= 1;           /* means of several passes have no tails */
+    put_number_or(s, "latency_p50_ns", single ? stats.p50 : NAN, "not_supported");
+    put_number_or(s, "latency_p90_ns", single ? stats.p90 : NAN, "not_supported");
+    put_number_or(s, "latency_p99_ns", single ? stats.p99 : NAN, "not_supported");
+    json_put_count(s, "latency_passes_per_sample_count", single ? 1 : l->passes_per_sample);
+    json_put_count(s, "latency_outliers_mild_count", (int64_t)stats.n_mild);
+    json_put_count(s, "latency_outliers_severe_count", (int64_t)stats.n_severe);
     json_put_count(s, "latency_samples_count", (int64_t)l->n);
     json_put_count(s, "latency_units_count", (int64_t)centre.n_units);
     json_put_count(s, "latency_suspect_count", (int64_t)stats.n_suspect);
@@ -433,10 +449,7 @@ bool result_set_latency(Result *r, const ResultLatency *l, Error *err) {
     put_number_or(s, "images_low_per_s", 1e9*batch/centre.high, "not_supported");
     put_number_or(s, "images_high_per_s", 1e9*batch/centre.low, "not_supported");
     result_set_samples(r, "latency_ns", l->samples_ns, l->n);
-    if (l->process != NULL) {
-        json_put_array(&r->block[BLOCK_samples], "latency_process", &processes);
-        for (size_t i = 0; i < l->n; i++) json_put_count(&processes, NULL, l->process[i]);
-    }
+    if (l->process != NULL) put_processes(r, "latency_process", l);
     return true;
 }
 
@@ -489,23 +502,57 @@ static void put_work(JsonSink *list, const char *key, const char *name, const ch
     json_put_count(&entry, "elapsed_ns", (int64_t)w->elapsed_ns);
 }
 
-void result_set_profile(Result *r, const Profile *p, int64_t passes_count, int64_t images_count) {
-    JsonSink *s = &r->block[BLOCK_profile], scopes, ops;
+/* Scopes by these names are parts of their own wherever they lie: what a router, a predictor or moving rows costs. */
+static const char *const part_names[] = {"router", "predictor", "select", "gather", "combine"};
+enum { N_PARTS = sizeof part_names / sizeof *part_names };
+
+/* The part that scope s belongs to, by the nearest name; -1: none. So parts do not overlap. */
+static int part_of(const Profile *p, int s) {
+    for (; s > 0; s = p->scope[s].parent)
+        for (int i = 0; i < N_PARTS; i++)
+            if (strcmp(p->scope[s].name, part_names[i]) == 0) return i;
+    return -1;
+}
+
+static void add_work(ProfileWork *sum, const ProfileWork *w) {
+    sum->calls       += w->calls;
+    sum->macs        += w->macs;
+    sum->elementwise += w->elementwise;
+    sum->bytes       += w->bytes;
+    sum->elapsed_ns  += w->elapsed_ns;
+}
+
+void result_put_profile(JsonSink *s, const Profile *p, int64_t passes_count, int64_t images_count) {
+    JsonSink    scopes, ops, parts;
+    ProfileWork forward[N_PARTS] = {{0}}, backward[N_PARTS] = {{0}};
     json_put_count(s, "passes_count", passes_count);
     json_put_count(s, "images_count", images_count);
     json_put_array(s, "scopes", &scopes);
     json_put_array(s, "ops", &ops);
+    json_put_array(s, "parts", &parts);
     for (int i = 0; i < p->n_scopes; i++) {
         char path[256];
         profile_path(p, i, path, sizeof path);
         if (path[0] == '\0') snprintf(path, sizeof path, "other");
         put_work(&scopes, "scope", path, "forward", &p->scope[i].forward);
         put_work(&scopes, "scope", path, "backward", &p->scope[i].backward);
+        const int part = part_of(p, i);
+        if (part < 0) continue;
+        add_work(&forward[part], &p->scope[i].forward);
+        add_work(&backward[part], &p->scope[i].backward);
     }
     for (int i = 0; i < p->n_kinds; i++) {
         put_work(&ops, "op", p->kind[i].name, "forward", &p->kind[i].forward);
         put_work(&ops, "op", p->kind[i].name, "backward", &p->kind[i].backward);
     }
+    for (int i = 0; i < N_PARTS; i++) {
+        put_work(&parts, "part", part_names[i], "forward", &forward[i]);
+        put_work(&parts, "part", part_names[i], "backward", &backward[i]);
+    }
+}
+
+void result_set_profile(Result *r, const Profile *p, int64_t passes_count, int64_t images_count) {
+    result_put_profile(&r->block[BLOCK_profile], p, passes_count, images_count);
 }
 
 /* -- the file -- */

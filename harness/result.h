@@ -50,7 +50,7 @@ bool result_begin(Result **out, const ResultStart *start, Error *err);
 void result_destroy(Result *r);
 
 /* One of: experiment model data env provenance metrics samples counters depth_histogram accuracy curves (an array)
- * profile validity warnings (an array). Never NULL. */
+ * profile validity warnings (an array) processes (an array) roofline. Never NULL. */
 JsonSink *result_block(Result *r, const char *name);
 
 /* env and env_id; compiler and flags. */
@@ -91,6 +91,7 @@ typedef struct ResultLatency {
     bool          end_to_end;     /* false: model only, from normalised images in memory to logits; true: from stored
                                      pixels, normalising included. The keys then begin with end_to_end_ */
     double        clock_overhead_ns; /* of one reading; 0: not known */
+    int           passes_per_sample; /* passes that one sample is the mean of; 0 stands for 1 */
     bool          train_step;     /* of a whole training step instead: forward, loss, backward, update */
 } ResultLatency;
 
@@ -113,6 +114,8 @@ void result_set_depth(Result *r, const int64_t tokens_count[], int max_depth, in
 
 /* Own work of every scope and op, over passes_count passes of images_count images together. */
 void result_set_profile(Result *r, const Profile *p, int64_t passes_count, int64_t images_count);
+/* The same into any object: scopes, ops, and parts: what routed models do beside their blocks, summed over all layers. */
+void result_put_profile(JsonSink *into, const Profile *p, int64_t passes_count, int64_t images_count);
 
 enum { RESULT_PARTS_MAX = 16 };
 typedef struct ResultPoint {
@@ -173,9 +176,6 @@ bool result_is_done(Result *r, const char *dir, bool *done, Error *err);
 bool result_write(Result *r, const char *dir, Error *err);
 
 /* The same JSON on standard output. */
-bool result_print(Result *r, Error *err);
-
-/* The same text to standard output: what was written, or would be. */
 bool result_print(Result *r, Error *err);
 
 /* Reads and checks: JSON, schema, all blocks, id forms, digest. A digest that does not fit is EXIT_IO. */

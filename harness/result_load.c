@@ -59,6 +59,9 @@ bool result_check(const json_t *run, Error *err) {
     }
     if (!json_is_array(json_object_get(run, "curves"))) return FAIL(err, "/curves", "must be an array");
     if (!json_is_array(json_object_get(run, "warnings"))) return FAIL(err, "/warnings", "must be an array");
+    const json_t *processes = json_object_get(run, "processes"), *roofline = json_object_get(run, "roofline");   /* came later */
+    if (processes != NULL && !json_is_array(processes)) return FAIL(err, "/processes", "must be an array");
+    if (roofline != NULL && !json_is_object(roofline)) return FAIL(err, "/roofline", "must be an object");
     if (!is_hex(text_at(run, "id"), 16)) return FAIL(err, "/id", "must be 16 hexadecimal digits");
     if (text_at(run, "env_id") == NULL || (*text_at(run, "env_id") != '\0' && !is_hex(text_at(run, "env_id"), 16)))
         return FAIL(err, "/env_id", "must be 16 hexadecimal digits");
@@ -72,8 +75,11 @@ bool result_check(const json_t *run, Error *err) {
     if (text_at(json_object_get(run, "provenance"), "started_utc") == NULL)
         return FAIL(err, "/provenance/started_utc", "must be a text");
 #define KEY(block, key, help) if (!check_number(json_object_get(run, #block), #block, #key, err)) return false;
+#define KEY_LATER(block, key, help) \
+    if (json_object_get(json_object_get(run, #block), #key) != NULL && !check_number(json_object_get(run, #block), #block, #key, err)) return false;
 #include "harness/result_keys.def"
 #undef KEY
+#undef KEY_LATER
     char digest[SHA256_TEXT_SIZE];
     if (!is_hex(text_at(run, "digest"), 64)) return FAIL(err, "/digest", "must be 64 hexadecimal digits");
     if (!result_digest(run, digest, err)) return false;

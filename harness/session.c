@@ -45,17 +45,25 @@ bool session_data(Dataset **out, const DataChoice *c, const Model *m, Error *err
                                                .image_size = strcmp(preset, "none") == 0 ? 0 : height, .limit = c->limit}, err);
 }
 
-bool session_result(Result **out, const char *kind, const json_t *experiment, bool measuring, int argc, char *const *argv, Error *err) {
+bool session_result_of_machine(Result **out, const char *kind, const json_t *experiment, int argc, char *const *argv, Error *err) {
     static Machine machine;                       /* 40 KB, and the same for the whole process */
-    BlasInfo    blas;
+    BlasInfo blas;
+    Result  *r = NULL;
+    machine_read(&machine, "", environ, blas_info(&blas) ? &blas : NULL);
+    if (!result_begin(&r, &(ResultStart){.kind = kind, .experiment = experiment, .argc = argc, .argv = argv}, err) || !result_set_machine(r, &machine, err)) {
+        result_destroy(r);
+        return false;
+    }
+    *out = r;
+    return true;
+}
+
+bool session_result(Result **out, const char *kind, const json_t *experiment, bool measuring, int argc, char *const *argv, Error *err) {
     ThreadsUsed used;
     Result     *r        = NULL;
     int         n_pinned = 0;
-    machine_read(&machine, "", environ, blas_info(&blas) ? &blas : NULL);
-    const bool ok = result_begin(&r, &(ResultStart){.kind = kind, .experiment = experiment, .argc = argc, .argv = argv}, err)
-                 && result_set_machine(r, &machine, err) && runtime_pin(measuring, &n_pinned, err)
-                 && machine_threads_used(&used, runtime_threads(), err);
-    if (!ok) {
+    if (!session_result_of_machine(&r, kind, experiment, argc, argv, err)) return false;
+    if (!runtime_pin(measuring, &n_pinned, err) || !machine_threads_used(&used, runtime_threads(), err)) {
         result_destroy(r);
         return false;
     }

@@ -30,6 +30,9 @@ bool session_data(Dataset **out, const DataChoice *choice, const Model *m, Error
 /* A result with machine and threads; measuring: threads are pinned unless told not to. experiment is borrowed. */
 bool session_result(Result **out, const char *kind, const json_t *experiment, bool measuring, int argc, char *const *argv, Error *err);
 
+/* The same without a look at this process's threads: for one that starts others to measure. */
+bool session_result_of_machine(Result **out, const char *kind, const json_t *experiment, int argc, char *const *argv, Error *err);
+
 /* Most memory this process had, bytes; -1 when unknown. */
 int64_t session_peak_resident_bytes(void);
 

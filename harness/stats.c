@@ -175,7 +175,7 @@ done:
 }
 
 /* Mann (1945), Kendall: pairs that rise less pairs that fall, over its standard deviation without ties. */
-static double trend_of(const double *unit, size_t n) {
+double stats_trend_z(const double *unit, size_t n) {
     double rises = 0;
     for (size_t i = 0; i < n; i++)
         for (size_t k = i + 1; k < n; k++) rises += (unit[k] > unit[i]) - (unit[k] < unit[i]);
@@ -195,7 +195,7 @@ bool stats_block_interval(StatsInterval *out, double *trend_z, const double *sam
     }
     for (size_t i = 0; i < n; i++) label[i] = (int)(i * blocks / n);
     if (!stats_process_interval(out, samples, label, n, err) || !allocate(&unit, n, err) || !units_of(unit, &blocks, samples, label, n, err)) goto done;
-    *trend_z = trend_of(unit, blocks);
+    *trend_z = stats_trend_z(unit, blocks);
     memcpy(unit, samples, n * sizeof *unit);
     sort(unit, n);
     out->median = median_of(unit, n);

@@ -59,6 +59,9 @@ bool stats_process_interval(StatsInterval *out, const double *samples, const int
 enum { STATS_BLOCKS = 20, STATS_BLOCK_SAMPLES = 3 };
 bool stats_block_interval(StatsInterval *out, double *trend_z, const double *samples, size_t n, Error *err);
 
+/* Mann-Kendall: pairs of x (n) that rise less pairs that fall, in standard deviations of a series without trend; 0 for n < 3. */
+double stats_trend_z(const double *x, size_t n);
+
 typedef struct StatsRatio {
     size_t n_units;                   /* pairs of one process, or processes */
     double ratio, low, high;          /* of the median of paired ratios first/second; NAN as above */

@@ -23,7 +23,7 @@ json() { # FILE, arguments...: a benchmark into a file
 
 cat >"$dir/judge.py" <<'END'
 """What every result of a benchmark must be.  judge.py CHECK FILE [FILE or number]"""
-import json, sys
+import json, statistics, sys
 REASONS = {"not_supported", "no_permission", "multiplexed", "not_requested", "non_finite", "overflow"}
 METRICS = ("batch_size_count threads_requested_count threads_effective_count threads_pinned_count latency_ns latency_low_ns latency_high_ns "
            "latency_min_ns latency_max_ns latency_mean_ns latency_sd_ns latency_mad_ns latency_samples_count latency_units_count "
@@ -51,26 +51,42 @@ def complete(runs, *_):
         check(r["validity"]["verdict"] in ("SMOKE", "INVALID") and "smoke_profile" in r["validity"]["reasons"], r["validity"])
         m, s = r["metrics"], r["samples"]["latency_ns"]
         for key in METRICS: check(m.get(key) is not None, f"/metrics/{key} is missing or null")
-        check(m["latency_samples_count"] == len(s) == len(r["samples"]["latency_position_count"]) >= 6, "samples are not all there")
+        check(m["latency_samples_count"] == len(s) == len(r["samples"]["latency_process"]) >= 6, "samples are not all there")
         check(all(x > 0 for x in s), "a sample of no time")
         check(m["latency_min_ns"] == min(s) and m["latency_max_ns"] == max(s), "extremes")
-        middle = sorted(s)[(len(s) - 1) // 2: len(s) // 2 + 1]
-        check(abs(m["latency_ns"] - sum(middle) / len(middle)) <= 1e-9 * m["latency_ns"], "median")     # double arithmetic
+        of = r["samples"]["latency_process"]
+        check(m["latency_units_count"] == m["processes_count"] == len(set(of)) == len(r["processes"]) == 6 and m["latency_interval_level"] == "process", "processes")
+        medians = [statistics.median(x for x, p in zip(s, of) if p == q) for q in set(of)]
+        check(abs(m["latency_ns"] - statistics.median(medians)) <= 1e-9 * m["latency_ns"], "median of medians")     # double arithmetic
         check(m["latency_low_ns"] <= m["latency_ns"] <= m["latency_high_ns"], "the interval leaves out the median")
         check(abs(m["images_per_s"] * m["latency_ns"] / 1e9 - m["batch_size_count"]) < 1e-6, "images_per_s")
         check(m["threads_requested_count"] == 2, "threads")
         check(r["profile"]["scopes"] and r["profile"]["ops"] and r["profile"]["passes_count"] >= 1, "profile")
+        check(r["experiment"]["mode"] == "train_step" or m["end_to_end_latency_ns"] > 0 and len(m["output_sha256"]) == 64, "end to end, outputs")
+        check(m["peak_resident_bytes"] > m["weights_bytes"], "memory of a process of its own")
+        for p in r["processes"]:
+            check(p["outputs_differ_count"] == 0 and p["minor_faults_count"] >= 0 and p["spin_before_ns"] > 0 and p["threads_requested_count"] == 2, "a process")
+        for key in ("cycles_count", "task_clock_ns", "energy_joules", "instructions_per_cycle"): check(key in r["counters"], f"/counters/{key}")
         check(m["peak_activation_bytes"] > 0 and m["weights_bytes"] == 4 * r["model"]["params_count"], "bytes")
     check(len({r["id"] for r in runs}) == len(runs), "two cells have one id")
 
 def interleaved(runs, *_):
-    place = sorted((p, i) for i, r in enumerate(runs) for p in r["samples"]["latency_position_count"])
-    check([p for p, _ in place] == list(range(len(place))), "positions are not 0, 1, 2, ...")
-    turns = 1 + sum(a[1] != b[1] for a, b in zip(place, place[1:]))
-    check(turns >= 2 * len(runs), f"{turns} turns of {len(runs)} cells")
+    place = sorted((p["position_count"], p["block_count"], i) for i, r in enumerate(runs) for p in r["processes"])
+    check([p for p, _, _ in place] == list(range(len(place))), "positions are not 0, 1, 2, ...")
+    blocks = [[i for _, b, i in place if b == block] for block in range(len(place) // len(runs))]
+    for block in blocks: check(sorted(block) == list(range(len(runs))), "a block has not every cell once")
+    check(len({tuple(b) for b in blocks}) > 1, "every block has one order")
+    for r in runs: check(abs(r["metrics"]["order_tau"]) < 0.2 and r["provenance"]["session"] == runs[0]["provenance"]["session"], "order")
+    check(len({p["padding_bytes"] for r in runs for p in r["processes"]}) > 1, "every process has one environment")
+
+def published(runs, *_):
+    """PAPI reads our own events on every thread: they must sum to what the backends were handed."""
     for r in runs:
-        for q in runs:
-            check(min(r["samples"]["latency_position_count"]) < max(q["samples"]["latency_position_count"]), "one cell came wholly after another")
+        c, m = r["counters"], r["metrics"]
+        if "published_macs_count" not in c or c["published_macs_count"] is None: sys.exit("no such events here")
+        check(c["published_macs_count"] == round(r["model"]["counts"]["macs_executed"] * m["batch_size_count"]), "MACs")
+        check(c["published_tokens_count"] == m["batch_size_count"] * r["depth_histogram"]["tokens_per_image_count"], "tokens")
+        check(c["published_depth_count"] == round(c["published_tokens_count"] * r["depth_histogram"]["mean_depth_count"]), "depth")
 
 def macs(runs, listed, *_):
     listed = {m["name"]: m for m in load(listed)}
@@ -107,7 +123,7 @@ def self_test(runs, listed, *_):
     n = 0
     for judge, path in ((complete, ("metrics", "latency_ns", None)), (complete, ("status", "failed")), (complete, ("metrics", "threads_pinned_count", None)),
                         (complete, ("metrics", "latency_p99_ns_reason", "because")), (complete, ("samples", "latency_ns", [1.0])),
-                        (macs, ("model", "counts", "macs_executed", 1)), (interleaved, ("samples", "latency_position_count", [7, 8, 9])),
+                        (macs, ("model", "counts", "macs_executed", 1)), (interleaved, ("metrics", "order_tau", 0.9)),
                         (training, ("experiment", "mode", "forward")), (cells, None)):
         bad = copy.deepcopy(runs)
         if path: spoil(bad[0], *path)
@@ -132,6 +148,7 @@ holds "two cells of like cost are measured" json two.json --preset $model --batc
 holds "cells take turns" judge interleaved "$dir/two.json"
 for backend in openblas packed; do
     holds "$backend: a cell alone is measured" json "$backend.json" --preset $model --batch 2 --backend $backend
+    holds "$backend: PAPI reads our own counts as they were executed" bash -c 'ldd "$0" | grep -q libsde || exit 0; exec "$@"' "$morbench" python3 "$dir/judge.py" published "$dir/$backend.json"
     holds "$backend: it has the memory of the process" python3 -c 'import json,sys; sys.exit(not json.load(open(sys.argv[1]))[0]["metrics"]["peak_resident_bytes"])' "$dir/$backend.json"
     holds "$backend: executed MACs are those of the list" judge macs "$dir/$backend.json" "$dir/models.json"
 done
@@ -157,6 +174,24 @@ holds "each file is a valid result" "$morbench" validate "$dir"/out.d/*/run.json
 holds "the same command replaces them" bench --preset $model --batch 1,2 --out "$dir/out.d"
 refused "another command does not" 1 "give another --out" "$morbench" bench --profile smoke --quiet --threads 2 --preset $model --batch 1,2 --seed 2 --out "$dir/out.d"
 
+holds "less effort than a profile asks for" json short.json --preset $model --profile standard --processes 6 --samples 3 --seconds 0.02 --warmup-seconds 0.05
+holds "makes the run invalid and names the setting" python3 -c 'import json,sys; r=json.load(open(sys.argv[1]))[0]; sys.exit(not (r["validity"]["verdict"]=="INVALID" and "--processes" in [w for w in r["warnings"] if w["code"]=="too_short"][0]["detail"]))' "$dir/short.json"
+holds "the ceilings of the machine stand beside it" python3 -c 'import json,sys; r=json.load(open(sys.argv[1]))[0]["roofline"]; sys.exit(not (r["fma_peak_flops_2x_per_s"] > 1e8 and r["threads_count"] == 2 and r["memory_read_bytes_per_s"] > 1e7 and 0 < r["peak_ratio"]))' "$dir/short.json"
+
+# ---- a worker that dies or a cell that fails leaves the others ----
+if ! grep -q __asan_init "$morbench"; then               # AddressSanitizer ends a process that asks for so much
+    (ulimit -v 3000000; bench --preset $model --batch 1,16384 --out "$dir/part.d" >"$dir/table" 2>"$dir/err" </dev/null)
+    got=$?
+    if [ $got -eq 4 ]; then say ok "a cell that fails gives status 4"; else say wrong "a cell that fails gives status $got: $(head -n 1 "$dir/err")"; fi
+    holds "the row is shown with its reason" grep -qE "^$model +16384 +failed: .*memory" "$dir/table"
+    holds "the other cell is measured" grep -qE "^$model +1 .*SMOKE" "$dir/table"
+    holds "its result is invalid and names the failure" python3 -c 'import json,sys; r=json.load(open(sys.argv[1])); sys.exit(not (r["status"]=="oom" and r["validity"]["verdict"]=="INVALID" and "memory" in r["error"]["message"]))' "$dir/part.d/${model}_b16384_t2/run.json"
+fi
+"$morbench" bench-worker --preset $model --samples 2 --seconds 0 --warmup-passes 1 --warmup-seconds 0 --threads 1 >"$dir/alone" 2>"$dir/err" </dev/null
+holds "a worker alone says what it measured" python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); sys.exit(not (len(d["latency_ns"]) == 2 and "profile" not in d))' "$dir/alone"
+"$morbench" bench-worker --preset nowhere >"$dir/alone" 2>"$dir/err" </dev/null
+holds "or what went wrong" python3 -c 'import json,sys; sys.exit("unknown preset" not in json.load(open(sys.argv[1]))["error"]["message"])' "$dir/alone"
+
 # ---- interrupted ----
 for signal in INT TERM; do
     [ $signal = INT ] && wanted=130 || wanted=143
@@ -170,6 +205,26 @@ for signal in INT TERM; do
     if [ $got -eq $wanted ] && grep -q "interrupted by SIG$signal" "$dir/err" && [ ! -s "$dir/out" ]; then say ok "SIG$signal ends it with status $wanted"
     else say wrong "SIG$signal: exit status $got: $(head -n 1 "$dir/err")"; fi
 done
+
+"$morbench" bench --profile smoke --processes 500 --quiet --threads 1 --preset $model --batch 1,2 --out "$dir/stopped" >"$dir/out" 2>"$dir/err" </dev/null &
+job=$!
+started='' last=''
+for _ in $(seq 600); do                                  # until a fourth process has begun: three were measured
+    child=$(cat /proc/$job/task/$job/children 2>/dev/null)
+    [ -z "$child" ] || [ "$child" = "$last" ] || { last=$child started=${started}x; }
+    [ ${#started} -ge 4 ] && break
+    sleep 0.05
+done
+kill -s INT "$job"
+wait "$job"
+got=$?
+job=
+if [ $got -eq 130 ]; then say ok "an interrupt ends a bench with files too"; else say wrong "an interrupted bench: exit status $got"; fi
+holds "what was measured is kept, said to be interrupted and invalid" python3 -c '
+import glob, json, sys
+runs = [json.load(open(f)) for f in glob.glob(sys.argv[1] + "/*/run.json")]
+sys.exit(not runs or not all(r["status"] == "interrupted" and r["validity"]["verdict"] == "INVALID" and 0 < r["metrics"]["processes_count"] < 500 for r in runs))' "$dir/stopped"
+holds "and whole" bash -c '"$0" validate "$1"/*/run.json' "$morbench" "$dir/stopped"
 
 # ---- what cannot be ----
 b() { "$morbench" bench --profile smoke "$@"; }
@@ -185,6 +240,8 @@ refused "a model twice with --out" 1 "--preset: $model is given twice" b --prese
 refused "an --out that cannot be made" 1 "judge.py: .*(Not a directory|not a directory)" b --preset $model --out "$dir/judge.py/x"
 if [ -s "$dir/out" ]; then say wrong "which is said after measuring: $(head -n 1 "$dir/out")"; else say ok "which is said before anything is measured"; fi
 refused "an unknown profile" 1 "--profile: must be smoke, standard or paper; got \"fast\"" "$morbench" bench --preset $model --profile fast
+refused "no processes" 1 "--processes: must be a whole number in \[1, 1000\], got '0'" b --preset $model --processes 0
+refused "seconds that are none" 1 "--seconds: must be seconds in \[0, 86400\], got 'long'" b --preset $model --seconds long
 refused "a seed that is no number" 1 "--seed: must be a whole number" b --preset $model --seed x
 refused "more weights than models" 1 "--weights: must name one file for each" b --preset $model --weights a,b
 refused "fewer weights than models" 1 "--weights: must name one file for each" b --preset $model,vit_d96_l6_p4_28 --weights a
@@ -195,7 +252,7 @@ refused "data that are not there" 1 "/nowhere" b --preset $model --data /nowhere
 refused "images of another shape" 1 "the model takes 28x28x1" b --preset $model --data synthetic:32x32x3:10:64
 refused "an unknown backend" 1 "backend" b --preset $model --backend mkl
 # AddressSanitizer ends a process that asks for so much
-grep -q __asan_init "$morbench" || refused "more memory than there is" 2 "no memory for" b --preset vit_base_patch16_224 --batch 65536
+grep -q __asan_init "$morbench" || refused "more memory than there is" 2 "no memory for" b --quiet --preset vit_base_patch16_224 --batch 65536
 
 echo "1..$n"
 [ "$failed" -eq 0 ] || { echo "$failed of $n failed"; exit 1; }

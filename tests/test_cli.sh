@@ -66,7 +66,7 @@ for command in list forward train eval bench report doctor data validate; do
     grep -q "usage: morbench $command" "$dir/out" && say ok "help $command shows its usage" || say wrong "help $command shows its usage"
     expect "$command refuses an unknown option by name" 1 "^morbench: --nonsense: " "$morbench" $command --nonsense
 done
-for command in run plan compare rerun fsck; do
+for command in run plan fsck; do
     expect "$command is said to be missing" 1 "^morbench: $command: this version does not have" "$morbench" $command x.json
 done
 expect "misspelt command" 1 "^morbench: trian: .*did you mean train" "$morbench" trian

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/perf_event.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -175,8 +176,36 @@ static void every_warning_says_what_to_do(void **state) {
     assert_true(n >= 8);
 }
 
+static void events_are_named_and_a_counter_that_lies_is_a_warning(void **state) {
+    (void)state;
+    static Doctor d;
+    DoctorFacts   facts = facts_of(TREE("amd_vm"), no_env, &cooperlake, all_count);
+    doctor_examine(&d, &facts);
+    assert_null(doctor_find(&d, "events"));                  /* not tried */
+    facts.events_counted = "task_clock_ns published_macs_count";
+    facts.events_missing = "cycles_count (not_supported)";
+    facts.loop_ratio     = NAN;
+    doctor_examine(&d, &facts);
+    const DoctorFinding *f = doctor_find(&d, "events");
+    assert_non_null(strstr(f->text, "bench counts task_clock_ns published_macs_count; not cycles_count (not_supported)"));
+    assert_int_equal(f->mark, DOCTOR_NOTE);
+    assert_string_equal(f->advice, "");
+    facts.events_missing = "";
+    facts.loop_ratio     = 1.019;
+    doctor_examine(&d, &facts);
+    assert_int_equal(doctor_find(&d, "events")->mark, DOCTOR_OK);
+    facts.loop_ratio = 1.021;
+    doctor_examine(&d, &facts);
+    assert_int_equal(doctor_find(&d, "events")->mark, DOCTOR_WARN);
+    facts.loop_ratio     = 1;
+    facts.events_counted = "task_clock_ns";
+    doctor_examine(&d, &facts);
+    assert_non_null(strstr(doctor_find(&d, "events")->advice, "libsde"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(events_are_named_and_a_counter_that_lies_is_a_warning),
         cmocka_unit_test(quiet_virtual_machine_gets_notes_and_no_warning_but_the_build),
         cmocka_unit_test(kernels_forced_by_the_environment_are_a_warning_with_the_way_out),
         cmocka_unit_test(own_loops_below_the_cpu_are_a_warning),

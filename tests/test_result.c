@@ -388,7 +388,9 @@ static void a_result_without_any_one_of_its_numbers_is_refused(void **state) {
         json_decref(copy);                                                                      \
         n++;                                                                                    \
     }
+#define KEY_LATER(block, key, help)
 #include "harness/result_keys.def"
+#undef KEY_LATER
 #undef KEY
     assert_true(n > 40);
     json_decref(run);
@@ -402,7 +404,20 @@ static void a_result_without_any_one_of_its_blocks_is_refused(void **state) {
                                        "accuracy", "curves", "profile", "warnings"};
     Result *r   = whole(weights_a, "blocks");
     json_t *run = written(r, "blocks");
-    assert_int_equal(json_object_size(run), sizeof keys / sizeof *keys);
+    static const char *const later[] = {"processes", "roofline"};   /* files from before are read without them */
+    assert_int_equal(json_object_size(run), sizeof keys / sizeof *keys + sizeof later / sizeof *later);
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        json_t *copy = json_deep_copy(run);
+        Error   err  = {0};
+        json_object_del(copy, later[i]);
+        put_digest(copy);
+        assert_true(result_check(copy, &err));
+        json_object_set_new(copy, later[i], json_string("neither"));
+        put_digest(copy);
+        assert_false(result_check(copy, &err));
+        assert_string_equal(err.field + 1, later[i]);
+        json_decref(copy);
+    }
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         json_t *copy = json_deep_copy(run);
         Error   err  = {0};
@@ -414,6 +429,46 @@ static void a_result_without_any_one_of_its_blocks_is_refused(void **state) {
     }
     json_decref(run);
     result_destroy(r);
+}
+
+static void parts_of_routing_are_summed_over_all_layers_and_do_not_overlap(void **state) {
+    (void)state;
+    Profile *p = calloc(1, sizeof *p);
+    assert_non_null(p);
+    profile_clear(p);
+    int64_t total = 0;
+    for (int r = 0; r < 3; r++) {                            /* recursion r: router with a selection inside, rows moved, a block */
+        const int of = profile_scope(p, 0, "recursion", r), router = profile_scope(p, of, "router", -1), block = profile_scope(p, of, "blocks", 0);
+        const struct { int at; int64_t macs; } work[] = {{router, 100}, {profile_scope(p, router, "select", -1), 10}, {profile_scope(p, router, "fc", 1), 7},
+                                                         {profile_scope(p, of, "gather", -1), 1}, {profile_scope(p, of, "combine", -1), 2}, {block, 5000},
+                                                         {profile_scope(p, block, "attn", -1), 600}};
+        for (size_t i = 0; i < sizeof work / sizeof *work; i++) {
+            p->scope[work[i].at].forward.calls += 1;
+            p->scope[work[i].at].forward.macs += work[i].macs;
+            total += work[i].macs;
+        }
+    }
+    JsonSink root;
+    json_t  *out = NULL;
+    Error    err = {0};
+    json_sink_begin(&root);
+    result_put_profile(&root, p, 1, 1);
+    assert_true(json_sink_finish(&root, &out, &err));
+    static const struct { const char *part; int64_t macs, calls; } want[] = {{"router", 3 * 107, 6}, {"select", 30, 3}, {"gather", 3, 3}, {"combine", 6, 3}};
+    const json_t *parts = json_object_get(out, "parts"), *scope;
+    assert_int_equal(json_array_size(parts), 4);             /* no predictor here, hence no line */
+    for (size_t i = 0; i < 4; i++) {
+        const json_t *one = json_array_get(parts, i);
+        assert_string_equal(json_string_value(json_object_get(one, "part")), want[i].part);
+        assert_int_equal(json_integer_value(json_object_get(one, "macs")), want[i].macs);
+        assert_int_equal(json_integer_value(json_object_get(one, "calls_count")), want[i].calls);
+    }
+    int64_t scopes = 0;
+    size_t  i;
+    json_array_foreach(json_object_get(out, "scopes"), i, scope) scopes += json_integer_value(json_object_get(scope, "macs"));
+    assert_int_equal(scopes, total);                         /* nothing is taken out of the scopes */
+    json_decref(out);
+    free(p);
 }
 
 static void unknown_keys_are_tolerated(void **state) {
@@ -503,7 +558,11 @@ static void the_schema_demands_every_number(void **state) {
         json_array_foreach(json_object_get(of, "required"), i, one) found = found || strcmp(json_string_value(one), #key) == 0; \
         if (!found) fail_msg("the schema does not demand /%s/%s", #block, #key);                                          \
     }
+#define KEY_LATER(block, key, help)                                                                                      \
+    if (json_object_get(json_object_get(json_object_get(json_object_get(schema, "properties"), #block), "properties"), #key) == NULL) \
+        fail_msg("the schema does not know /%s/%s", #block, #key);
 #include "harness/result_keys.def"
+#undef KEY_LATER
 #undef KEY
     json_decref(schema);
 }
@@ -558,6 +617,7 @@ int main(void) {
         cmocka_unit_test(a_changed_figure_is_noticed_by_the_digest),
         cmocka_unit_test(a_result_without_any_one_of_its_numbers_is_refused),
         cmocka_unit_test(a_result_without_any_one_of_its_blocks_is_refused),
+        cmocka_unit_test(parts_of_routing_are_summed_over_all_layers_and_do_not_overlap),
         cmocka_unit_test(unknown_keys_are_tolerated),
         cmocka_unit_test(another_run_in_the_directory_is_never_written_over),
         cmocka_unit_test(the_same_command_may_repeat_its_run_and_is_told_it_is_done),

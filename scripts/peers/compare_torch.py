@@ -55,7 +55,9 @@ class Failed(Exception):
 # ---- morbench's side: the command and where its answer holds the samples ----------------------------------------
 
 def ours_command(args):
-    command = [args.ours, "bench", "--preset", args.preset, "--batch", str(args.batch), "--threads", str(args.threads), "--json"]
+    # one process a turn: the alternations are the processes here
+    command = [args.ours, "bench", "--preset", args.preset, "--batch", str(args.batch), "--threads", str(args.threads), "--json",
+               "--processes", "1", "--no-counters"]
     if args.mode == "train":
         command.insert(2, "--train")
     return command + args.ours_extra.split()

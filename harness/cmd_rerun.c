@@ -1,0 +1,200 @@
+/* morbench rerun RUN.json: the same cell again, in a directory of its own that is removed afterwards; every field that does not
+ * depend on time must come out byte for byte the same (rule V1). A bench is repeated with the smoke profile: what it times is not
+ * compared.
+ *
+ * Exit status: 0 the same; 4 something differs, each field named; else what kept it from running. */
+#include "engine/file.h"
+#include "harness/bench.h"
+#include "harness/commands.h"
+#include "harness/interrupt.h"
+#include "harness/options.h"
+#include "harness/report.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_WORDS = 256 };
+
+typedef struct Words { char *word[MAX_WORDS + 1]; int n; } Words;
+
+static void words_free(Words *w) {
+    for (int i = 0; i < w->n; i++) free(w->word[i]);
+}
+
+static bool add(Words *w, const char *text, Error *err) {
+    if (w->n == MAX_WORDS) return FAIL(err, "/provenance/command_line", "has more than %d words", MAX_WORDS);
+    w->word[w->n] = strdup(text);
+    return w->word[w->n++] != NULL || FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
+}
+
+static const char *text_at(const json_t *run, const char *pointer) {
+    const char *text = json_string_value(report_at(run, pointer));
+    return text != NULL ? text : "";
+}
+
+/* The n-th item of a comma-separated list; free(). */
+static char *item_of(const char *list, int n) {
+    for (; n > 0 && list != NULL; n--) {
+        list = strchr(list, ',');
+        if (list != NULL) list++;
+    }
+    return list != NULL ? strndup(list, strcspn(list, ",")) : NULL;
+}
+
+/* Value of option `name` among the words of the command line, NULL: not given. */
+static const char *given(const json_t *line, const char *name) {
+    const size_t n = strlen(name);
+    const char  *found = NULL;
+    for (size_t i = 1; i < json_array_size(line); i++) {
+        const char *word = json_string_value(json_array_get(line, i));
+        if (word == NULL || strncmp(word, name, n) != 0) continue;
+        if (word[n] == '=') found = word + n + 1;
+        else if (word[n] == '\0') found = json_string_value(json_array_get(line, i + 1));
+    }
+    return found;
+}
+
+/* Options that are said anew, or say nothing about the numbers. */
+static const struct { const char *name; bool value; } dropped[] = {
+    {"--out", true}, {"--json", false}, {"--quiet", false}, {"--layers", false}, {"--profile", true}, {"--processes", true}, {"--samples", true},
+    {"--seconds", true}, {"--warmup-seconds", true}, {"--events", true}, {"--no-counters", false}, {"--preset", true}, {"--weights", true}, {"--batch", true}};
+
+/* Only of a bench, which may have measured many cells: this one of them. */
+static bool add_cell(Words *w, const json_t *run, const json_t *line, Error *err) {
+    const char *presets = given(line, "--preset"), *weights = given(line, "--weights");
+    char        batch[32];
+    int         index = 0;
+    if (presets != NULL) {
+        char *name = NULL;
+        for (; (name = item_of(presets, index)) != NULL && strcmp(name, text_at(run, "/model/preset")) != 0; index++) free(name);
+        if (name == NULL) return FAIL(err, "/provenance/command_line", "does not name the preset '%.60s' of this run", text_at(run, "/model/preset"));
+        const bool ok = add(w, "--preset", err) && add(w, name, err);
+        free(name);
+        if (!ok) return false;
+    }
+    if (weights != NULL) {
+        char      *file = item_of(weights, index);
+        const bool ok   = file != NULL && add(w, "--weights", err) && add(w, file, err);
+        free(file);
+        if (!ok) return false;
+    }
+    snprintf(batch, sizeof batch, "%lld", (long long)json_integer_value(report_at(run, "/metrics/batch_size_count")));
+    const char *const rest[] = {"--batch", batch, "--profile", "smoke", "--no-counters"};
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
+        if (!add(w, rest[i], err)) return false;
+    return true;
+}
+
+static bool make_words(Words *w, const json_t *run, const char *out, Error *err) {
+    const json_t *line  = report_at(run, "/provenance/command_line");
+    const bool    bench = strcmp(text_at(run, "/kind"), "bench") == 0;
+    char          threads[32];
+    if (json_array_size(line) == 0 || strcmp(json_string_value(json_array_get(line, 0)) != NULL ? json_string_value(json_array_get(line, 0)) : "", text_at(run, "/kind")) != 0)
+        return FAIL(err, "/provenance/command_line", "must begin with %s to be run again", text_at(run, "/kind"));
+    snprintf(threads, sizeof threads, "%lld", (long long)json_integer_value(report_at(run, "/metrics/threads_requested_count")));
+    if (!add(w, "morbench", err) || (strcmp(threads, "0") != 0 && (!add(w, "--threads", err) || !add(w, threads, err)))) return false;
+    const char *backend = text_at(run, "/experiment/backend");
+    if (backend[0] != '\0' && (!add(w, "--backend", err) || !add(w, backend, err))) return false;
+    for (size_t i = 0; i < json_array_size(line); i++) {
+        const char *word = json_string_value(json_array_get(line, i));
+        bool        skip = false;
+        for (size_t k = 0; word != NULL && !skip && k < sizeof dropped / sizeof *dropped; k++) {
+            const size_t n = strlen(dropped[k].name);
+            /* eval and train keep what names the cell */
+            if (!bench && k >= sizeof dropped / sizeof *dropped - 3) break;
+            if (strncmp(word, dropped[k].name, n) != 0 || (word[n] != '\0' && word[n] != '=')) continue;
+            skip = true;
+            if (dropped[k].value && word[n] == '\0') i++;
+        }
+        if (word != NULL && !skip && !add(w, word, err)) return false;
+    }
+    return (!bench || add_cell(w, run, line, err)) && add(w, "--quiet", err) && add(w, "--out", err) && add(w, out, err);
+}
+
+static int remove_one(const char *path, const struct stat *s, int type, struct FTW *at) {
+    (void)s, (void)type, (void)at;
+    return remove(path);
+}
+
+/* -- comparing -- */
+
+/* Takes what depends on time out of work lists and curves. */
+static void drop_times(json_t *value) {
+    static const char *const timed[] = {"elapsed_ns", "images_per_s", "images_per_s_reason"};
+    const char *key;
+    json_t     *member;
+    size_t      i;
+    for (size_t k = 0; k < sizeof timed / sizeof *timed && json_is_object(value); k++) json_object_del(value, timed[k]);
+    if (json_is_object(value)) json_object_foreach(value, key, member) drop_times(member);
+    if (json_is_array(value)) json_array_foreach(value, i, member) drop_times(member);
+}
+
+static const char *const deterministic[] = {"/kind", "/status", "/model", "/data", "/accuracy", "/depth_histogram", "/curves", "/profile", "/metrics/peak_activation_bytes",
+                                            "/metrics/weights_bytes", "/metrics/output_sha256", "/metrics/train_step_macs_count", "/metrics/epochs_count", "/metrics/steps_count"};
+
+static char *timeless_text(const json_t *run, const char *pointer) {
+    const json_t *value = report_at(run, pointer);
+    json_t       *copy  = value != NULL ? json_pack("[o]", json_deep_copy(value)) : json_array();
+    if (copy == NULL) return NULL;
+    drop_times(copy);
+    char *text = json_canonical_text(copy);
+    json_decref(copy);
+    return text;
+}
+
+static bool compare_runs(const json_t *was, const json_t *now, int *n_differ, Error *err) {
+    const int n = sizeof deterministic / sizeof *deterministic;
+    *n_differ = 0;
+    for (int i = 0; i < n; i++) {
+        char *a = timeless_text(was, deterministic[i]), *b = timeless_text(now, deterministic[i]);
+        const bool ok = a != NULL && b != NULL, same = ok && strcmp(a, b) == 0;
+        if (ok) printf("%-36s %s\n", deterministic[i], same ? "the same" : "DIFFERS");
+        *n_differ += ok && !same;
+        free(a);
+        free(b);
+        if (!ok) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for a comparison");
+    }
+    return true;
+}
+
+int cmd_rerun(int argc, char **argv, Error *err) {
+    const Option options[] = {OPTIONS_END};
+    const int    first     = options_parse(argc, argv, &(Usage){"rerun", "RUN.json", "Runs the cell of a result again and checks that all but times comes out the same.", options, 1, 1}, err);
+    if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
+    const char *folder = getenv("TMPDIR");
+    char        dir[512], result[600];
+    Report      report = {0};
+    json_t     *was = NULL;
+    Words       words = {0};
+    int         status = EXIT_BAD_INPUT, n_differ = 0;
+    interrupt_catch();
+    if (!result_load(&was, argv[first], err)) return err->exit_status;
+    snprintf(dir, sizeof dir, "%.400s/morbench-rerun-XXXXXX", folder != NULL && folder[0] != '\0' ? folder : "/tmp");
+    if (mkdtemp(dir) == NULL) {
+        FAIL_STATUS(err, file_exit_status(errno), "", "cannot make a directory to run in: %s", strerror(errno));
+        error_in(err, dir);
+        json_decref(was);
+        return err->exit_status;
+    }
+    snprintf(result, sizeof result, "%s/again", dir);
+    bool ok = make_words(&words, was, result, err) || error_in(err, argv[first]);
+    ok = ok && worker_run(NULL, (const char *const *)words.word, -1, err) && report_read(&report, result, err);
+    if (ok && report.n_rows != 1) ok = FAIL(err, "", "%d results came of running it again", report.n_rows);
+    if (ok) {
+        const json_t *now = report.row[0].run;
+        if (strcmp(text_at(was, "/env_id"), text_at(now, "/env_id")) != 0) printf("another machine, build or environment: bits may differ\n");
+        ok = compare_runs(was, now, &n_differ, err);
+    }
+    if (ok && n_differ > 0) ok = FAIL_STATUS(err, EXIT_CELLS, "", "%d fields differ when it is run again", n_differ);
+    status = ok ? EXIT_OK : err->exit_status;
+    report_free(&report);
+    words_free(&words);
+    json_decref(was);
+    if (nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0) fprintf(stderr, "morbench: warning: %s could not be removed whole\n", dir);
+    return status;
+}

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""A made-up result out of a true one, with a digest that fits: for tests of what reads results.
+
+    forge_run.py RUN.json OUT.json KEY=VALUE...
+
+KEY is a JSON pointer and VALUE JSON, or one of
+    ms=MEDIAN processes=N spread=SHARE seed=N    samples of N processes of 31 samples, log-normal in and between processes
+"""
+import hashlib
+import json
+import math
+import os
+import random
+import sys
+
+
+def canonical(value):
+    """Keys sorted, no blanks, reals with 17 digits: what the digest of a result is of."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{canonical(k)}:{canonical(value[k])}" for k in sorted(value, key=lambda k: k.encode())) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical, value)) + "]"
+    if isinstance(value, float):
+        return "%.17g" % value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def put(run, pointer, value):
+    *way, last = pointer.strip("/").split("/")
+    for key in way:
+        run = run.setdefault(key, {})
+    if value == "absent":
+        run.pop(last, None)
+    else:
+        run[last] = value
+
+
+run = json.load(open(sys.argv[1]))
+made = {"processes": 9, "spread": 0.01, "seed": 1}
+for argument in sys.argv[3:]:
+    key, value = argument.split("=", 1)
+    if key.startswith("/"):
+        put(run, key, json.loads(value))
+    else:
+        made[key] = float(value)
+if "ms" in made:
+    draw = random.Random(int(made["seed"]))
+    samples, process = [], []
+    for p in range(int(made["processes"])):
+        centre = 1e6 * made["ms"] * math.exp(made["spread"] * draw.gauss(0, 1))
+        samples += [centre * math.exp(made["spread"] * draw.gauss(0, 1)) for _ in range(31)]
+        process += [p] * 31
+    run["samples"]["latency_ns"], run["samples"]["latency_process"] = samples, process
+run.pop("digest", None)
+run["digest"] = hashlib.sha256(canonical(run).encode()).hexdigest()
+os.makedirs(os.path.dirname(sys.argv[2]) or ".", exist_ok=True)
+json.dump(run, open(sys.argv[2], "w"), ensure_ascii=False)
