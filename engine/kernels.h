@@ -70,6 +70,50 @@ typedef struct PatchArgs {
     Real       *dimages;                            /* backward: += from rows */
 } PatchArgs;
 
+/* Maps are packed rows in NHWC: pixel (y,x) of image b is row (b height + y) width + x, of C channels. Convolutions have odd
+ * kernels and pad k/2 zeros a side, so a side of n becomes one of map_side(n, stride). */
+static inline int64_t map_side(int64_t side, int64_t stride) { return (side - 1) / stride + 1; }
+
+/* What a convolution multiplies: for each output pixel its k x k taps, (B H' W', k k C) in the order row, column, channel. */
+typedef struct ConvColumnsArgs {
+    int64_t     B, C, height, width, k, stride;
+    bool        channels_first;                     /* x is (B,C,height,width) instead of a map */
+    const Real *x;
+    Real       *columns;
+    Real       *dx;                                 /* backward: += from columns */
+} ConvColumnsArgs;
+
+/* Depthwise 3 x 3 convolution: y_pc = act(sum_t taps_tc x_(p+t)c + bias_c). */
+typedef struct DepthwiseArgs {
+    int64_t     B, C, height, width, stride;        /* of the input; the output has map_side of each side */
+    const Real *x, *taps;                           /* taps (9,C): row by row */
+    const Real *bias;                               /* (C) or NULL */
+    Activation  activation;
+    Real       *pre_activation;                     /* as y, or NULL: not kept */
+    Real       *y;
+    /* backward: of the sum, before the activation */
+    const Real *dy;
+    Real       *dx;                                 /* NULL: not wanted */
+    bool        dx_assign;                          /* assign dx instead of adding to it */
+    Real       *dtaps, *dbias;                      /* += (9,C), (C); NULL: not wanted */
+} DepthwiseArgs;
+
+/* y = (x - mean) inv_sd gain + bias over the rows, a column C at a time: mean and variance (divisor M) are of these rows, or
+ * with `given` those of the arguments. */
+typedef struct BatchNormArgs {
+    int64_t     M, C;
+    Real        eps;
+    bool        given;
+    const Real *x, *gain, *bias;
+    Real       *y;
+    Real       *mean, *variance;                    /* (C) written, or with `given` read; backward reads them */
+    /* backward */
+    const Real *dy;
+    Real       *dx;                                 /* NULL: not wanted */
+    bool        dx_assign;
+    Real       *dgain, *dbias;                      /* += */
+} BatchNormArgs;
+
 /* loss_i = -(sum_c target_ic log softmax_c(logits_i)); target is one-hot(label) or soft, then smoothed:
  * (1-eps) target + eps/C. dlogits_i = scale (softmax - target), NULL: not wanted; += */
 typedef struct CrossEntropyArgs {

@@ -20,6 +20,20 @@ typedef struct AttentionInput {
     Tensor          *bias;                          /* (H,Nq,Nk) added to the scores, or NULL */
 } AttentionInput;
 
+/* A map of B images: packed rows in NHWC (kernels.h). */
+typedef struct MapShape { int64_t B, height, width; } MapShape;
+
+static inline MapShape map_after(MapShape m, int stride) {
+    return (MapShape){m.B, map_side(m.height, stride), map_side(m.width, stride)};
+}
+
+/* What batch normalisation knows besides its input. In training (TapeStep) it uses the batch's own mean and variance and
+ * leaves them in batch_mean and batch_var, the latter with divisor M-1; otherwise running_*, as constants. All (C). */
+typedef struct BatchStatistics {
+    const Tensor *running_mean, *running_var;
+    Tensor       *batch_mean, *batch_var;
+} BatchStatistics;
+
 #define OP(name, ...)                               \
     Tensor *op_##name(Tape *tape, __VA_ARGS__);     \
     extern const OpKind op_kind_##name;

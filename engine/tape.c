@@ -384,3 +384,14 @@ void tape_attention(Tape *t, const AttentionArgs *a, bool backward) {
         t->backend->attention(a);
     }
 }
+
+void tape_depthwise(Tape *t, const DepthwiseArgs *a, bool backward) {
+    const int64_t macs = 9 * a->C * a->B * map_side(a->height, a->stride) * map_side(a->width, a->stride);
+    if (backward) {
+        t->counting->macs += macs * ((a->dx != NULL) + (a->dtaps != NULL));
+        t->backend->depthwise_backward(a);
+    } else {
+        t->counting->macs += macs;
+        t->backend->depthwise(a);
+    }
+}
