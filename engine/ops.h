@@ -28,8 +28,9 @@ static inline MapShape map_after(MapShape m, int stride) {
 }
 
 /* What batch normalisation knows besides its input. In training (TapeStep) it uses the batch's own mean and variance and
- * leaves them in batch_mean and batch_var, the latter with divisor M-1; otherwise running_*, as constants. All (C). */
+ * leaves them in batch_mean and batch_var, the latter with divisor M-1; otherwise, or frozen, running_* as constants. All (C). */
 typedef struct BatchStatistics {
+    bool          frozen;
     const Tensor *running_mean, *running_var;
     Tensor       *batch_mean, *batch_var;
 } BatchStatistics;

@@ -40,7 +40,10 @@ static inline Model *golden_model(const char *name, int img_size) {
         if (strcmp(key, "model") == 0) continue;
         const Field *f = field_find(kind->fields, key);
         assert_non_null(f);
-        golden_check(json_is_boolean(value) ? field_set_bool(f, m->self, json_is_true(value), key, &err)
+        double list[FIELD_LIST_MAX];
+        for (size_t i = 0; i < json_array_size(value) && i < FIELD_LIST_MAX; i++) list[i] = json_number_value(json_array_get(value, i));
+        golden_check(json_is_array(value) ? field_set_list(f, m->self, list, (int)json_array_size(value), key, &err)
+                     : json_is_boolean(value) ? field_set_bool(f, m->self, json_is_true(value), key, &err)
                      : json_is_string(value) ? field_set_text(f, m->self, json_string_value(value), key, &err)
                                              : field_set_number(f, m->self, json_number_value(value), key, &err), &err);
     }

@@ -45,14 +45,22 @@ static OpCost cost(const Node *n) {
 }
 
 static Tensor *sample(Tape *tape, int variant) {
-    if (variant > 0) return NULL;
-    return op_batch_norm(tape, sample_tensor(tape, 0, 2, (int64_t[]){7, 5}), sample_tensor(tape, 1, 1, (int64_t[]){5}),
-                         sample_tensor(tape, 2, 1, (int64_t[]){5}), (BatchStatistics){0}, 1e-5);
+    if (variant > 1) return NULL;
+    Tensor         *x = sample_tensor(tape, 0, 2, (int64_t[]){7, 5}), *gain = sample_tensor(tape, 1, 1, (int64_t[]){5});
+    Tensor         *bias = sample_tensor(tape, 2, 1, (int64_t[]){5});
+    BatchStatistics s = {.frozen = variant == 1};
+    if (s.frozen) {
+        Tensor *variance = sample_tensor(tape, 3, 1, (int64_t[]){5});
+        for (int c = 0; variance->data != NULL && c < 5; c++) variance->data[c] *= variance->data[c];
+        s.running_mean = sample_tensor(tape, 4, 1, (int64_t[]){5});
+        s.running_var  = variance;
+    }
+    return op_batch_norm(tape, x, gain, bias, s, 1e-5);
 }
 
 Tensor *op_batch_norm(Tape *tape, Tensor *x, Tensor *gain, Tensor *bias, BatchStatistics s, double eps) {
     const int64_t C = tensor_width(x);
-    const bool    training = tape_step(tape).training;
+    const bool    training = tape_step(tape).training && !s.frozen;
     CHECK(tape_failed(tape) || (tensor_count(gain) == C && tensor_count(bias) == C), "batch_norm: x is %lld wide, gain has %lld entries, bias %lld",
           (long long)C, (long long)tensor_count(gain), (long long)tensor_count(bias));
     CHECK(training || (s.running_mean != NULL && s.running_var != NULL), "batch_norm: no running statistics outside training");
