@@ -62,6 +62,30 @@ typedef struct AttentionArgs {
     Real          *dbias;                           /* += (H,Nq,Nk), or NULL */
 } AttentionArgs;
 
+/* Attention whose keys weigh as much as a policy p says (Rao et al. 2021, DynamicViT), each row keeping its own key:
+ *   e_ij = exp(s_ij - max_j s_ij),  G_ij = 1 if i = j else p_j,  P_ij = (e_ij G_ij + eps/n) / (sum_j e_ij G_ij + eps),  out = P v
+ * Queries and keys are the same rows, n of them a sequence; no bias table, no lse. */
+typedef struct PolicyAttentionArgs {
+    AttentionArgs a;
+    const Real   *policy;                           /* (Mk) */
+    Real          eps;
+    Real         *maximum, *sum;                    /* (Mq,H) max_j s_ij and sum_j e_ij G_ij + eps; NULL: not kept; backward reads them */
+    Real         *dpolicy;                          /* backward: += (Mk), or NULL */
+} PolicyAttentionArgs;
+
+/* Of each sequence: y_i = [first half of x_i, sum_j p_j second half of x_j / sum_j p_j]; zeros where all p_j are 0. */
+typedef struct PoolHalfArgs {
+    int            n_sequences;
+    int64_t        D;                               /* even */
+    const int32_t *offset;                          /* (n_sequences+1) */
+    const Real    *x, *policy;                      /* (M,D); (M), or NULL: all 1 */
+    Real          *y;                               /* (M,D) */
+    /* backward reads y as well */
+    const Real    *dy;
+    Real          *dx;                              /* +=, or NULL */
+    Real          *dpolicy;                         /* += (M), or NULL */
+} PoolHalfArgs;
+
 /* Images (B,C,side,side) to rows (B n n, C P P), n = side/P: channel-major, then patch row, then column. */
 typedef struct PatchArgs {
     int64_t     B, C, height, width, P;

@@ -110,6 +110,7 @@ void     grad_pass(Node *n, Tensor *t);
 /* Counting entries to the backend. */
 void     tape_gemm(Tape *t, const Gemm *g);
 void     tape_attention(Tape *t, const AttentionArgs *a, bool backward);
+void     tape_policy_attention(Tape *t, const PolicyAttentionArgs *p, bool backward);
 void     tape_depthwise(Tape *t, const DepthwiseArgs *a, bool backward);   /* every tap counts, those on padding too */
 
 #endif

@@ -4,6 +4,7 @@
 #include "engine/kernels.h"
 
 #include "engine/backends/reference_maps.h"
+#include "engine/backends/reference_policy.h"
 #include "engine/error.h"
 #include "engine/rng.h"
 
@@ -317,6 +318,13 @@ static void window_bias(int64_t H, int64_t side, const Real *table, Real *bias) 
 static void window_bias_backward(int64_t H, int64_t side, const Real *dbias, Real *dtable) {
     reference_window_bias_backward(H, side, dbias, dtable);
 }
+
+/* ---- policies: reference_policy.c ---- */
+
+static void policy_attention(const PolicyAttentionArgs *p)          { reference_policy_attention(p); }
+static void policy_attention_backward(const PolicyAttentionArgs *p) { reference_policy_attention_backward(p); }
+static void pool_half(const PoolHalfArgs *a)                        { reference_pool_half(a); }
+static void pool_half_backward(const PoolHalfArgs *a)               { reference_pool_half_backward(a); }
 
 /* ---- loss and optimizers ---- */
 
