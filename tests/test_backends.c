@@ -5,6 +5,7 @@
  * than the roundings of the formula allow. */
 #include "tests/backend_trial.h"
 #include "tests/backend_trial_maps.h"
+#include "tests/backend_trial_policy.h"
 
 #include <omp.h>
 

@@ -16,7 +16,7 @@
     X(patch_rows) X(patch_rows_backward) X(segment_mean) X(segment_mean_backward) X(cross_entropy) X(drop)           \
     X(sum_squares) X(adamw) X(sgd)                                                                                   \
     X(conv_columns) X(conv_columns_backward) X(depthwise) X(depthwise_backward) X(batch_norm) X(batch_norm_backward) \
-    X(window_bias) X(window_bias_backward)
+    X(window_bias) X(window_bias_backward) X(pool_half) X(pool_half_backward)
 
 /* For a backend's record: .gelu = parallel_gelu, and so on for all of them. */
 #define PARALLEL_FIELD(name) .name = parallel_##name,
@@ -45,6 +45,9 @@ void parallel_drop(const DropArgs *a);
 void parallel_sum_squares(int64_t n, const float *x, double *sum);
 void parallel_adamw(const AdamwArgs *a);
 void parallel_sgd(const SgdArgs *a);
+/* parallel_policy.c */
+void parallel_pool_half(const PoolHalfArgs *a);
+void parallel_pool_half_backward(const PoolHalfArgs *a);
 /* parallel_maps.c */
 void parallel_conv_columns(const ConvColumnsArgs *a);
 void parallel_conv_columns_backward(const ConvColumnsArgs *a);
