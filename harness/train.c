@@ -8,6 +8,7 @@
 #include "harness/interrupt.h"
 #include "harness/loader.h"
 #include "harness/progress.h"
+#include "harness/sparse_labels.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -98,7 +99,8 @@ typedef struct Trainer {
     Loader              *loader;
     int64_t             *order;              /* (n_images) the entries of the epoch in hand */
     Augment              augment;
-    float               *soft;               /* (batch_size,classes) targets of a mixed batch */
+    SparseLabels        *sparse;             /* a teacher's stored labels, or NULL */
+    float               *soft;               /* (batch_size,classes) targets of a mixed batch, or the teacher's */
     Progress             progress;
     TrainRun            *run;
     uint64_t             session_ns, saved_ns, session_elapsed_ns;   /* when this process began and last saved; time of sessions before */
@@ -147,8 +149,9 @@ static bool one_step(Trainer *t, const LoaderBatch *batch, uint64_t started_ns, 
         if (b.labels[i] < 0) return FAIL(err, "/data", "image %lld of %s has no label", (long long)order_image(b.ids[i]), t->train->name);
     const bool mixed = augment_batch(&t->augment, batch->images, b.n, t->train->channels, t->train->height, t->train->width, b.labels,
                                      t->n_classes, t->s->label_smoothing, r->epoch, r->step_in_epoch, t->soft);
+    if (t->sparse != NULL && !sparse_labels_batch(t->sparse, r->epoch, b.ids, b.n, t->soft, err)) return false;
     profile_clear(tape_profile(t->tape));
-    if (!train_gradients_soft(t->model, t->tape, t->s, r->step, &b, mixed ? t->soft : NULL, &report, err)) return false;
+    if (!train_gradients_soft(t->model, t->tape, t->s, r->step, &b, mixed || t->sparse != NULL ? t->soft : NULL, &report, err)) return false;
     if (!isfinite(report.loss) || !isfinite(report.grad_norm))
         return FAIL_STATUS(err, EXIT_CELLS, "/train", "the loss is not finite at step %lld (epoch %lld); checkpoints written before are kept; "
                            "try a smaller lr or clip_grad", (long long)r->step, (long long)r->epoch);
@@ -265,6 +268,7 @@ bool train_run(Model *m, Tape *tape, const Dataset *train, const Dataset *test, 
     }
     LoaderOptions options = {.batch_size = s->batch_size, .n_threads = s->loader_threads, .drop_last = true};
     augment_hook(&t.augment, &options);
+    if (!sparse_labels_open(&t.sparse, s, &options, t.n_classes, err)) goto done;
     if (!loader_create(&t.loader, train, &options, err)) goto done;
     if (resumed && !quiet) fprintf(stderr, "train: resuming at step %lld of %lld\n", (long long)r->step, (long long)r->n_steps);
     tape_set_stop(tape, interrupt_raised);
@@ -278,6 +282,7 @@ bool train_run(Model *m, Tape *tape, const Dataset *train, const Dataset *test, 
 done:
     progress_end(&t.progress);                                /* also before an error's line */
     loader_destroy(t.loader);
+    sparse_labels_close(t.sparse);
     free(t.order);
     free(t.soft);
     return ok;

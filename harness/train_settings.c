@@ -32,6 +32,7 @@ const Field train_fields[] = {
     INT_FIELD (TrainSettings, eval_every,      0, 100000,  1,    "epochs between tests for the curve; 0: only at the end"),
     REAL_FIELD(TrainSettings, checkpoint_s,    0, 1e9,     120,  "seconds between checkpoints; one is also written after every epoch"),
     INT_FIELD (TrainSettings, eval_batch_size, 1, 65536,   100,  "images a batch of the test"),
+    TEXT_FIELD(TrainSettings, sparse_labels,   "",                "directory of a teacher's stored labels (`morbench labels`), learnt instead of the data's"),
     FIELDS_END,
 };
 

@@ -17,6 +17,7 @@ typedef struct TrainSettings {
     int       loader_threads, eval_every;
     double    checkpoint_s;
     int       eval_batch_size;
+    FieldText sparse_labels;
 } TrainSettings;
 
 extern const Field train_fields[];

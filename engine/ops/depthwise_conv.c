@@ -67,7 +67,7 @@ static Tensor *sample(Tape *tape, int variant) {
 Tensor *op_depthwise_conv(Tape *tape, Tensor *x, MapShape map, Tensor *w, Tensor *bias, int stride, Activation activation) {
     const bool    failed = tape_failed(tape), ready = w->n_dims == 2;
     const int64_t C = x->dim[1];
-    CHECK(stride >= 1 && tensor_count(w) == 9 * C && (ready ? w->dim[0] == 9 : w->dim[0] == C),
+    CHECK(failed || (stride >= 1 && tensor_count(w) == 9 * C && (ready ? w->dim[0] == 9 : w->dim[0] == C)),
           "depthwise_conv: %lld channels meet weights of %lld elements", (long long)C, (long long)tensor_count(w));
     CHECK(failed || (map.height >= 1 && map.width >= 1 && x->dim[0] == map.B * map.height * map.width),
           "depthwise_conv: %lld rows are no %lld maps of %lld x %lld", (long long)x->dim[0], (long long)map.B, (long long)map.height,
