@@ -50,13 +50,16 @@ static int by_key(const void *a, const void *b) {
     return x->classes < y->classes ? -1 : x->classes > y->classes;
 }
 
-static bool check_record(const SparseEntry *e, int K, int n_classes, int64_t line, Error *err) {
+/* seen (n_classes): the last record that had a class */
+static bool check_record(const SparseEntry *e, int K, int n_classes, int64_t line, int64_t *seen, Error *err) {
     double sum = 0;
     float  last = INFINITY;
     for (int k = 0; k < K; k++) {
         const int   c = (int16_t)read_16(e->classes + 2 * k);
         const float p = sparse_float_of(read_16(e->probabilities + 2 * k));
         if (c < 0 || c >= n_classes) return FAIL(err, "", "record %" PRId64 " has class %d, must be in [0, %d]", line, c, n_classes - 1);
+        if (seen[c] == line) return FAIL(err, "", "record %" PRId64 " has class %d twice", line, c);
+        seen[c] = line;
         if (!(p >= 0 && p <= 1)) return FAIL(err, "", "record %" PRId64 " has a probability of %g, must be in [0, 1]", line, (double)p);
         if (p > last) return FAIL(err, "", "record %" PRId64 " is not sorted: %g after %g", line, (double)p, (double)last);
         last = p;
@@ -76,9 +79,10 @@ int64_t sparse_parse(const char *keys, size_t n_keys, const uint8_t *values, siz
         return -1;
     }
     SparseEntry *list = malloc((n + 1) * sizeof *list);
-    if (list == NULL) {
+    int64_t     *seen = calloc((size_t)n_classes + 1, sizeof *seen);
+    if (list == NULL || seen == NULL) {
         FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for %zu records", n);
-        return -1;
+        goto failed;
     }
     while (at < n_keys) {
         const char  *text = keys + at, *newline = memchr(text, '\n', n_keys - at);
@@ -102,7 +106,7 @@ int64_t sparse_parse(const char *keys, size_t n_keys, const uint8_t *values, siz
         const uint8_t *record = values + (size_t)(line - 1) * each;
         SparseEntry    e = {.key = key, .classes = record + 4, .probabilities = record + 4 + 2 * (size_t)K};
         e.seed = (int32_t)((uint32_t)read_16(record) | (uint32_t)read_16(record + 2) << 16);
-        if (!check_record(&e, K, n_classes, line, err)) goto failed;
+        if (!check_record(&e, K, n_classes, line, seen, err)) goto failed;
         list[line - 1] = e;
     }
     if ((size_t)line != n) {
@@ -110,8 +114,10 @@ int64_t sparse_parse(const char *keys, size_t n_keys, const uint8_t *values, siz
         goto failed;
     }
     *entry = list;
+    free(seen);
     return line;
 failed:
+    free(seen);
     free(list);
     return -1;
 }
