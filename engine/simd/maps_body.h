@@ -101,6 +101,33 @@ static void depthwise(const DepthwiseArgs *a, int64_t first, int64_t end) {
     }
 }
 
+/* One input line x under three taps and the output line dy that they lead to, stride 1: every pixel meets its three outputs. */
+INLINE void backward_line(int64_t width, int64_t C, int64_t n, const float *x, float *dx, const float *dy, const Vec taps[3], Vec dtaps[3]) {
+    Vec before = vec_set1(0), here = load(dy, n);
+    for (int64_t i = 0; i < width; i++) {
+        const Vec after = i + 1 < width ? load(dy + (i + 1) * C, n) : vec_set1(0), v = load(x + i * C, n);
+        dtaps[0] = vec_fma(after, v, dtaps[0]);
+        dtaps[1] = vec_fma(here, v, dtaps[1]);
+        dtaps[2] = vec_fma(before, v, dtaps[2]);
+        if (dx != NULL) store(dx + i * C, n, vec_fma(taps[0], after, vec_fma(taps[1], here, vec_fma(taps[2], before, load(dx + i * C, n)))));
+        before = here;
+        here   = after;
+    }
+}
+
+/* The same for any stride: every output pixel meets its taps inside. */
+INLINE void backward_line_apart(const DepthwiseArgs *a, int64_t n, const float *x, float *dx, const float *dy, const Vec taps[3], Vec dtaps[3]) {
+    for (int64_t ox = 0; ox < map_side(a->width, a->stride); ox++) {
+        const Vec g = load(dy + ox * a->C, n);
+        for (int t = 0; t < 3; t++) {
+            const int64_t at = ox * a->stride + t - 1;
+            if (at < 0 || at >= a->width) continue;
+            dtaps[t] = vec_fma(g, load(x + at * a->C, n), dtaps[t]);
+            if (dx != NULL) store(dx + at * a->C, n, vec_fma(g, taps[t], load(dx + at * a->C, n)));
+        }
+    }
+}
+
 /* Sums of an output line are kept apart before they join the rest: the error of dtaps grows with lines + columns, not with their product. */
 INLINE void backward_vector(const DepthwiseArgs *a, int64_t c, int64_t n) {
     const int64_t C = a->C, rows = map_side(a->height, a->stride), columns = map_side(a->width, a->stride);
@@ -110,22 +137,19 @@ INLINE void backward_vector(const DepthwiseArgs *a, int64_t c, int64_t n) {
         dtaps[t] = vec_set1(0);
     }
     for (int64_t at = 0; at < a->B * rows; at++) {
-        const int64_t b = at / rows, top = at % rows * a->stride - 1;
-        const float  *dy = a->dy + at * columns * C + c;
-        Vec           line[9], line_bias = vec_set1(0);
-        for (int t = 0; t < 9; t++) line[t] = vec_set1(0);
-        for (int64_t ox = 0; ox < columns; ox++) {
-            const Vec g = load(dy + ox * C, n);
-            line_bias = line_bias + g;
-            for (int t = 0; t < 9; t++) {
-                const int64_t y = top + t / 3, x = ox * a->stride + t % 3 - 1, from = ((b * a->height + y) * a->width + x) * C + c;
-                if (y < 0 || y >= a->height || x < 0 || x >= a->width) continue;
-                line[t] = vec_fma(g, load(a->x + from, n), line[t]);
-                if (a->dx != NULL) store(a->dx + from, n, vec_fma(g, taps[t], load(a->dx + from, n)));
-            }
-        }
+        const float *dy = a->dy + at * columns * C + c;
+        Vec          line_bias = vec_set1(0);
+        for (int64_t ox = 0; a->dbias != NULL && ox < columns; ox++) line_bias = line_bias + load(dy + ox * C, n);
         dbias = dbias + line_bias;
-        for (int t = 0; t < 9; t++) dtaps[t] = dtaps[t] + line[t];
+        for (int r = 0; r < 3; r++) {
+            const int64_t y = at % rows * a->stride + r - 1, from = (at / rows * a->height + y) * a->width * C + c;
+            if (y < 0 || y >= a->height) continue;
+            Vec    line[3] = {vec_set1(0), vec_set1(0), vec_set1(0)};
+            float *dx = a->dx == NULL ? NULL : a->dx + from;
+            if (a->stride == 1) backward_line(a->width, C, n, a->x + from, dx, dy, taps + 3 * r, line);
+            else                backward_line_apart(a, n, a->x + from, dx, dy, taps + 3 * r, line);
+            for (int t = 0; t < 3; t++) dtaps[3 * r + t] = dtaps[3 * r + t] + line[t];
+        }
     }
     for (int t = 0; a->dtaps != NULL && t < 9; t++) increase(a->dtaps + t * C + c, n, dtaps[t]);
     if (a->dbias != NULL) increase(a->dbias + c, n, dbias);
