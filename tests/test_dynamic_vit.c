@@ -267,6 +267,44 @@ static void tokens_for_a_teacher_are_the_kept_patches_with_their_places(void **s
     model_destroy(m);
 }
 
+/* The authors' first epochs train the predictors alone: what reaches them must not depend on what else is trained. */
+static void a_frozen_backbone_leaves_the_gradients_of_the_predictors_as_they_were(void **state) {
+    (void)state;
+    EACH_BACKEND(backend) {
+        Model *m    = golden_model("dynamic_vit", 0);
+        Tape  *tape = tape_of(backend);
+        Error  err  = {0};
+        Real   whole[48 * 48];
+        Tensor *w = params_find(m->params, "score_predictor.0.in_conv.1.weight")->tensor;
+        golden_check(params_want_grads(m->params, &err), &err);
+        for (int frozen = 0; frozen < 2; frozen++) {
+            for (int i = 0; frozen && i < params_count(m->params); i++) {
+                Param *p = params_at(m->params, i);
+                if (strstr(p->name, "score_predictor") != NULL) continue;
+                p->tensor->needs_grad = false;
+                p->tensor->grad       = NULL;
+            }
+            ModelOutput y;
+            tape_begin(tape, true, (TapeStep){.training = true, .seed = 8});
+            Tensor *images = sample_tensor(tape, 0, 4, (int64_t[]){2, 3, 112, 112});
+            images->needs_grad = false;
+            m->kind->forward(m->self, tape, &(ModelInput){.images = images, .image_id = image_ids}, &y);
+            params_zero_grads(m->params);
+            tape_backward(tape, op_add(tape, op_cross_entropy(tape, y.logits, (int32_t[]){0, 2}, NULL, 0), y.auxiliary_loss));
+            assert_false(tape_failed(tape));
+            if (!frozen) memcpy(whole, w->grad, sizeof whole);
+            double size = 0;
+            for (int i = 0; i < 48 * 48; i++) {
+                assert_true(fabs((double)(w->grad[i] - whole[i])) <= 1e-6 + 1e-4 * fabs((double)whole[i]));
+                size = fmax(size, fabs((double)whole[i]));
+            }
+            assert_true(size > 1e-3);
+        }
+        tape_destroy(tape);
+        model_destroy(m);
+    }
+}
+
 /* ---- sampling ---- */
 
 static void a_decision_is_hard_forwards_and_soft_backwards(void **state) {
@@ -511,6 +549,7 @@ int main(void) {
         cmocka_unit_test(training_steps_are_the_official_ones_on_every_backend),
         cmocka_unit_test(masked_training_and_gathered_inference_agree),
         cmocka_unit_test(tokens_for_a_teacher_are_the_kept_patches_with_their_places),
+        cmocka_unit_test(a_frozen_backbone_leaves_the_gradients_of_the_predictors_as_they_were),
         cmocka_unit_test(a_decision_is_hard_forwards_and_soft_backwards),
         cmocka_unit_test(an_image_that_would_lose_every_token_keeps_the_likeliest),
         cmocka_unit_test(an_empty_policy_makes_zeros_and_not_a_number_nowhere),

@@ -5,6 +5,8 @@
  * sum_j ds_ij is taken from the key that has the maximum;  dp_j = sum_{heads, i != j} dA_ij e_ij;  dv = P^T dout. */
 #include "engine/ops.h"
 
+#include <string.h>
+
 typedef struct PolicyAttention {
     AttentionInput in;
     Real           eps;
@@ -28,13 +30,22 @@ static void forward(Node *n) {
     tape_policy_attention(n->tape, &p, false);
 }
 
+/* A frozen backbone wants no gradient of q, k and v, but its predictors want the policy's: then it goes nowhere. */
+static Real *grad_or_nowhere(Node *n, Tensor *x) {
+    Real *grad = grad_add(n, x);
+    if (grad != NULL || tape_failed(n->tape)) return grad;
+    const size_t bytes = (size_t)tensor_count(x) * sizeof *grad;
+    grad = tape_alloc(n->tape, bytes);
+    return grad != NULL ? memset(grad, 0, bytes) : NULL;
+}
+
 static void backward(Node *n) {
     const AttentionInput *in = &((const PolicyAttention *)n->saved)->in;
     PolicyAttentionArgs   p  = args(n);
-    Real *dq = grad_add(n, in->q.rows), *dk = grad_add(n, in->k.rows), *dv = grad_add(n, in->v.rows);
+    Real *dq = grad_or_nowhere(n, in->q.rows), *dk = in->k.rows == in->q.rows ? dq : grad_or_nowhere(n, in->k.rows),
+         *dv = in->v.rows == in->q.rows ? dq : grad_or_nowhere(n, in->v.rows);
     p.dpolicy = grad_add(n, n->in[3]);
     if (tape_failed(n->tape)) return;
-    CHECK(dq != NULL && dk != NULL && dv != NULL, "policy_attention: q, k and v want gradients together");
     p.a.dq   = dq + in->q.column;
     p.a.dk   = dk + in->k.column;
     p.a.dv   = dv + in->v.column;
