@@ -62,6 +62,30 @@ typedef struct AttentionArgs {
     Real          *dbias;                           /* += (H,Nq,Nk), or NULL */
 } AttentionArgs;
 
+/* Attention whose keys weigh as much as a policy p says (Rao et al. 2021, DynamicViT), each row keeping its own key:
+ *   e_ij = exp(s_ij - max_j s_ij),  G_ij = 1 if i = j else p_j,  P_ij = (e_ij G_ij + eps/n) / (sum_j e_ij G_ij + eps),  out = P v
+ * Queries and keys are the same rows, n of them a sequence; no bias table, no lse. */
+typedef struct PolicyAttentionArgs {
+    AttentionArgs a;
+    const Real   *policy;                           /* (Mk) */
+    Real          eps;
+    Real         *maximum, *sum;                    /* (Mq,H) max_j s_ij and sum_j e_ij G_ij + eps; NULL: not kept; backward reads them */
+    Real         *dpolicy;                          /* backward: += (Mk), or NULL */
+} PolicyAttentionArgs;
+
+/* Of each sequence: y_i = [first half of x_i, sum_j p_j second half of x_j / sum_j p_j]; zeros where all p_j are 0. */
+typedef struct PoolHalfArgs {
+    int            n_sequences;
+    int64_t        D;                               /* even */
+    const int32_t *offset;                          /* (n_sequences+1) */
+    const Real    *x, *policy;                      /* (M,D); (M), or NULL: all 1 */
+    Real          *y;                               /* (M,D) */
+    /* backward reads y as well */
+    const Real    *dy;
+    Real          *dx;                              /* +=, or NULL */
+    Real          *dpolicy;                         /* += (M), or NULL */
+} PoolHalfArgs;
+
 /* Images (B,C,side,side) to rows (B n n, C P P), n = side/P: channel-major, then patch row, then column. */
 typedef struct PatchArgs {
     int64_t     B, C, height, width, P;
@@ -69,6 +93,50 @@ typedef struct PatchArgs {
     Real       *rows;
     Real       *dimages;                            /* backward: += from rows */
 } PatchArgs;
+
+/* Maps are packed rows in NHWC: pixel (y,x) of image b is row (b height + y) width + x, of C channels. Convolutions have odd
+ * kernels and pad k/2 zeros a side, so a side of n becomes one of map_side(n, stride). */
+static inline int64_t map_side(int64_t side, int64_t stride) { return (side - 1) / stride + 1; }
+
+/* What a convolution multiplies: for each output pixel its k x k taps, (B H' W', k k C) in the order row, column, channel. */
+typedef struct ConvColumnsArgs {
+    int64_t     B, C, height, width, k, stride;
+    bool        channels_first;                     /* x is (B,C,height,width) instead of a map */
+    const Real *x;
+    Real       *columns;
+    Real       *dx;                                 /* backward: += from columns */
+} ConvColumnsArgs;
+
+/* Depthwise 3 x 3 convolution: y_pc = act(sum_t taps_tc x_(p+t)c + bias_c). */
+typedef struct DepthwiseArgs {
+    int64_t     B, C, height, width, stride;        /* of the input; the output has map_side of each side */
+    const Real *x, *taps;                           /* taps (9,C): row by row */
+    const Real *bias;                               /* (C) or NULL */
+    Activation  activation;
+    Real       *pre_activation;                     /* as y, or NULL: not kept */
+    Real       *y;
+    /* backward: of the sum, before the activation */
+    const Real *dy;
+    Real       *dx;                                 /* NULL: not wanted */
+    bool        dx_assign;                          /* assign dx instead of adding to it */
+    Real       *dtaps, *dbias;                      /* += (9,C), (C); NULL: not wanted */
+} DepthwiseArgs;
+
+/* y = (x - mean) inv_sd gain + bias over the rows, a column C at a time: mean and variance (divisor M) are of these rows, or
+ * with `given` those of the arguments. */
+typedef struct BatchNormArgs {
+    int64_t     M, C;
+    Real        eps;
+    bool        given;
+    const Real *x, *gain, *bias;
+    Real       *y;
+    Real       *mean, *variance;                    /* (C) written, or with `given` read; backward reads them */
+    /* backward */
+    const Real *dy;
+    Real       *dx;                                 /* NULL: not wanted */
+    bool        dx_assign;
+    Real       *dgain, *dbias;                      /* += */
+} BatchNormArgs;
 
 /* loss_i = -(sum_c target_ic log softmax_c(logits_i)); target is one-hot(label) or soft, then smoothed:
  * (1-eps) target + eps/C. dlogits_i = scale (softmax - target), NULL: not wanted; += */

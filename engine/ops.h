@@ -30,6 +30,20 @@ typedef struct CombineRule {
 } CombineRule;
 
 typedef enum Balance { BALANCE_NONE, BALANCE_SWITCH, BALANCE_HINGE_VAR, BALANCE_LOSSFREE, BALANCE_TARGET } Balance;
+/* A map of B images: packed rows in NHWC (kernels.h). */
+typedef struct MapShape { int64_t B, height, width; } MapShape;
+
+static inline MapShape map_after(MapShape m, int stride) {
+    return (MapShape){m.B, map_side(m.height, stride), map_side(m.width, stride)};
+}
+
+/* What batch normalisation knows besides its input. In training (TapeStep) it uses the batch's own mean and variance and
+ * leaves them in batch_mean and batch_var, the latter with divisor M-1; otherwise, or frozen, running_* as constants. All (C). */
+typedef struct BatchStatistics {
+    bool          frozen;
+    const Tensor *running_mean, *running_var;
+    Tensor       *batch_mean, *batch_var;
+} BatchStatistics;
 
 #define OP(name, ...)                               \
     Tensor *op_##name(Tape *tape, __VA_ARGS__);     \

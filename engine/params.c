@@ -84,6 +84,21 @@ void param_add(Params *p, Tensor **slot, ParamSpec spec, int n_dims, const int64
     p->n++;
 }
 
+Tensor *param_derived(Params *p, int n_dims, const int64_t dim[]) {
+    size_t bytes = sizeof(Real);
+    for (int i = 0; i < n_dims; i++)
+        if (__builtin_mul_overflow(bytes, (size_t)dim[i], &bytes)) p->failed = true;
+    Tensor *t = p->failed ? NULL : arena_zeroed(p->headers, sizeof *t);
+    Real   *x = t == NULL ? NULL : arena_alloc(p->arena, bytes);
+    if (x == NULL) {
+        p->failed = true;
+        return NULL;
+    }
+    *t = (Tensor){.data = x, .n_dims = n_dims, .version = next_version()};
+    memcpy(t->dim, dim, (size_t)n_dims * sizeof dim[0]);
+    return t;
+}
+
 bool   params_failed(const Params *p)     { return p->failed; }
 int    params_count(const Params *p)      { return p->n; }
 Param *params_at(Params *p, int i)        { return &p->item[i]; }
@@ -229,4 +244,6 @@ void params_touch(Params *p) {
     for (int i = 0; i < p->n; i++) param_touch(&p->item[i]);
 }
 
-void param_touch(Param *p) { p->tensor->version = next_version(); }
+void param_touch(Param *p) { tensor_touch(p->tensor); }
+
+void tensor_touch(Tensor *t) { t->version = next_version(); }

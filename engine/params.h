@@ -56,6 +56,11 @@ Param       *params_find(Params *p, const char *name);
 int64_t      params_elements(const Params *p);                      /* trainable numbers, unique */
 int64_t      params_bytes(const Params *p);
 
+/* Numbers computed from weights and kept with them, such as folded convolutions: neither saved, optimised nor counted.
+ * NULL when there is no memory, which is sticky as in param_add. */
+Tensor *param_derived(Params *p, int n_dims, const int64_t dim[]);
+void    tensor_touch(Tensor *t);                                    /* its data changed; of parameters and derived tensors */
+
 void params_init(Params *p, uint64_t seed);                         /* stream "init", addressed by name: order does not matter */
 bool params_want_grads(Params *p, Error *err);                      /* allocates gradients; frozen ones get none */
 void params_zero_grads(Params *p);                                  /* marks them fresh; no memory is touched */

@@ -1,7 +1,7 @@
 /* Random draws with an address: a counter-based generator (Philox 4x64-10, Salmon et al. 2011), so that a draw depends
  * on what it is for and never on when, in which order or on which thread it happens.
  * Streams in use: init:<tensor>, shuffle, augment, augment.crop, augment.randaugment, augment.erasing, augment.mix, dropout,
- * droppath, bench. */
+ * droppath, router, bench. */
 #ifndef ENGINE_RNG_H
 #define ENGINE_RNG_H
 

@@ -390,15 +390,32 @@ void tape_count_time(Tape *t, const char *kind, uint64_t started_ns) {
 }
 
 /* Forward: scores and weighted sum. Backward: scores again, dV, dP, dQ, dK. */
-void tape_attention(Tape *t, const AttentionArgs *a, bool backward) {
+static int64_t attention_macs(const AttentionArgs *a, bool backward) {
     int64_t pairs = 0;
     for (int s = 0; s < a->n_sequences; s++)
         pairs += (int64_t)(a->q_offset[s + 1] - a->q_offset[s]) * (a->k_offset[s + 1] - a->k_offset[s]);
+    return pairs * a->H * (backward ? 3 * (int64_t)a->E + 2 * (int64_t)a->Ev : (int64_t)a->E + a->Ev);
+}
+
+void tape_attention(Tape *t, const AttentionArgs *a, bool backward) {
+    t->counting->macs += attention_macs(a, backward);
+    if (backward) t->backend->attention_backward(a);
+    else          t->backend->attention(a);
+}
+
+void tape_policy_attention(Tape *t, const PolicyAttentionArgs *p, bool backward) {
+    t->counting->macs += attention_macs(&p->a, backward);
+    if (backward) t->backend->policy_attention_backward(p);
+    else          t->backend->policy_attention(p);
+}
+
+void tape_depthwise(Tape *t, const DepthwiseArgs *a, bool backward) {
+    const int64_t macs = 9 * a->C * a->B * map_side(a->height, a->stride) * map_side(a->width, a->stride);
     if (backward) {
-        t->counting->macs += pairs * a->H * (3 * (int64_t)a->E + 2 * (int64_t)a->Ev);
-        t->backend->attention_backward(a);
+        t->counting->macs += macs * ((a->dx != NULL) + (a->dtaps != NULL));
+        t->backend->depthwise_backward(a);
     } else {
-        t->counting->macs += pairs * a->H * ((int64_t)a->E + a->Ev);
-        t->backend->attention(a);
+        t->counting->macs += macs;
+        t->backend->depthwise(a);
     }
 }

@@ -114,5 +114,7 @@ void     tape_attention(Tape *t, const AttentionArgs *a, bool backward);
 void     tape_count_macs(Tape *t, int64_t macs);
 /* Time of work that is no op (choosing rows): one call of `kind` in the scope that is open. From clock_now_ns(). */
 void     tape_count_time(Tape *t, const char *kind, uint64_t started_ns);
+void     tape_policy_attention(Tape *t, const PolicyAttentionArgs *p, bool backward);
+void     tape_depthwise(Tape *t, const DepthwiseArgs *a, bool backward);   /* every tap counts, those on padding too */
 
 #endif

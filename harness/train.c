@@ -9,6 +9,7 @@
 #include "harness/loader.h"
 #include "harness/progress.h"
 #include "harness/train_groups.h"
+#include "harness/sparse_labels.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,8 +49,9 @@ typedef struct Trainer {
     Loader              *loader;
     int64_t             *order;              /* (n_images) the entries of the epoch in hand */
     Augment              augment;
-    float               *soft;               /* (batch_size,classes) targets of a mixed batch */
+    float               *soft;               /* (batch_size,classes) targets of a mixed batch, or the teacher's stored ones */
     StepReport           report;             /* of the step in hand: sums over its batches, until the last */
+    SparseLabels        *sparse;             /* a teacher's stored labels, or NULL */
     Progress             progress;
     TrainRun            *run;
     uint64_t             session_ns, saved_ns, session_elapsed_ns;   /* when this process began and last saved; time of sessions before */
@@ -101,6 +103,10 @@ static bool one_pass(Trainer *t, const LoaderBatch *batch, int index, Error *err
     if (augment_batch(&t->augment, batch->images, b.n, d->channels, d->height, d->width, b.labels, t->n_classes, t->s->label_smoothing,
                       r->epoch, r->step_in_epoch * t->s->accumulate + index, t->soft))
         pass.soft = t->soft;
+    if (t->sparse != NULL) {
+        if (!sparse_labels_batch(t->sparse, r->epoch, b.ids, b.n, t->soft, err)) return false;
+        pass.soft = t->soft;
+    }
     if (!train_pass(t->model, t->tape, t->s, &pass, &b, &report, err)) return false;
     if (index == 0) t->report = (StepReport){0};
     t->report.loss          += part * report.loss;
@@ -282,6 +288,7 @@ bool train_run(Model *m, Tape *tape, const TrainSources *from, const TrainSettin
     }
     LoaderOptions options = {.batch_size = s->batch_size, .n_threads = s->loader_threads, .drop_last = true};
     augment_hook(&t.augment, &options);
+    if (!sparse_labels_open(&t.sparse, s, &options, t.n_classes, err)) goto done;
     if (!loader_create(&t.loader, train, &options, err)) goto done;
     if (resumed && !quiet) fprintf(stderr, "train: resuming at step %lld of %lld\n", (long long)r->step, (long long)r->n_steps);
     tape_set_stop(tape, interrupt_raised);
@@ -295,6 +302,7 @@ bool train_run(Model *m, Tape *tape, const TrainSources *from, const TrainSettin
 done:
     progress_end(&t.progress);                                /* also before an error's line */
     loader_destroy(t.loader);
+    sparse_labels_close(t.sparse);
     free(t.order);
     free(t.soft);
     return ok;

@@ -136,23 +136,45 @@ static void complain_of_all(const Model *m, const Complaints *const all[N_COMPLA
     FAIL(err, "", "does not fit model %s: %s", m->kind->name, text);
 }
 
+/* The entry that holds p, under its own name or the other one it is known as; NULL: none. */
+static const SafeEntry *entry_of(const Model *m, const SafeFile *file, const Param *p) {
+    char             other[PARAM_NAME_MAX];
+    const SafeEntry *e = safetensors_find(file, p->name);
+    return e == NULL && m->kind->known_as != NULL && m->kind->known_as(p->name, other) ? safetensors_find(file, other) : e;
+}
+
+/* Entries that hold a parameter; free with free(). */
+static bool *entries_taken(const Model *m, const SafeFile *file) {
+    bool *taken = calloc((size_t)safetensors_count(file) + 1, sizeof *taken);
+    for (int i = 0; taken != NULL && i < params_count(m->params); i++) {
+        const SafeEntry *e = entry_of(m, file, params_at(m->params, i));
+        for (int k = 0; e != NULL && k < safetensors_count(file); k++) taken[k] = taken[k] || safetensors_entry(file, k) == e;
+    }
+    return taken;
+}
+
 bool model_load(Model *m, const char *path, LoadOptions options, char sha256[65], char warning[512], Error *err) {
     SafeFile  *file    = NULL;
-    bool       ok      = false;
+    bool       ok      = false, *taken = NULL;
     Complaints missing = {0}, extra = {0}, shaped = {0}, typed = {0}, nonfinite = {0}, noted = {0};
     if (warning != NULL) warning[0] = '\0';
     if (!safetensors_open(&file, path, err)) goto done;
+    taken = entries_taken(m, file);
+    if (taken == NULL) {
+        FAIL_STATUS(err, EXIT_MACHINE, "", "no memory to read a weight file");
+        goto done;
+    }
 
     for (int i = 0; i < safetensors_count(file); i++) {
         const SafeEntry *e = safetensors_entry(file, i);
         char printable[100];
-        if (params_find(m->params, e->name) != NULL || ignorable(e->name)) continue;
+        if (taken[i] || ignorable(e->name)) continue;
         safetensors_escape(e->name, printable, sizeof printable);
         complain(&extra, printable, "");
     }
     for (int i = 0; i < params_count(m->params); i++) {
         Param           *p = params_at(m->params, i);
-        const SafeEntry *e = safetensors_find(file, p->name);
+        const SafeEntry *e = entry_of(m, file, p);
         char             has[64], wants[64], text[320];
         if (e == NULL) {
             complain(&missing, p->name, "");
@@ -194,6 +216,7 @@ bool model_load(Model *m, const char *path, LoadOptions options, char sha256[65]
 done:
     params_touch(m->params);                     /* also of a load that failed half-way */
     if (!ok) error_in(err, path);
+    free(taken);
     safetensors_close(file);
     return ok;
 }

@@ -89,6 +89,8 @@ typedef struct ModelKind {
     bool   (*init_from)(void *self, const Model *source, const char *rule, Error *err);
     /* Fits a tensor of other dimensions from a weight file to p (resampling); false: cannot. NULL: never. */
     bool   (*adapt)(const void *self, const Param *p, int n_dims, const int64_t dim[], const float *data, Real *out);
+    /* Another name under which weight files may hold the parameter `name`; false: there is none. NULL: never. */
+    bool   (*known_as)(const char *name, char other[PARAM_NAME_MAX]);
 } ModelKind;
 
 struct Model {

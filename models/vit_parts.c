@@ -36,13 +36,14 @@ static Tensor *add_branch(Tape *t, Tensor *z, Tensor *x, Tensor *w, Tensor *b, c
     return op_drop_path(t, z, branch, rows, drop_path, layer);
 }
 
-Tensor *vit_block(Tape *t, const VitBlock *w, Tensor *z, const TokenRows *rows, int n_heads, int layer, double drop_path,
-                  const char *trace_name) {
+static Tensor *block(Tape *t, const VitBlock *w, Tensor *z, const TokenRows *rows, int n_heads, int layer, double drop_path,
+                     const char *trace_name, Tensor *policy, double eps) {
     const double dropout = tape_step(t).dropout;
     scope_open(t, "attn", -1);
     Tensor *x = op_layer_norm(t, z, w->norm1_w, w->norm1_b, VIT_NORM_EPS);
     x = op_linear(t, x, w->qkv_w, w->qkv_b, ACTIVATION_NONE, NULL);
-    x = op_attention(t, attention_qkv(x, n_heads, rows));
+    x = policy == NULL ? op_attention(t, attention_qkv(x, n_heads, rows))
+                       : op_policy_attention(t, attention_qkv(x, n_heads, rows), policy, eps);
     z = scope_close(t, add_branch(t, z, x, w->proj_w, w->proj_b, rows, 2 * layer, drop_path, trace_name, "attn"));       /* eq. 2 */
 
     scope_open(t, "mlp", -1);
@@ -50,6 +51,16 @@ Tensor *vit_block(Tape *t, const VitBlock *w, Tensor *z, const TokenRows *rows, 
     x = op_linear(t, x, w->fc1_w, w->fc1_b, ACTIVATION_GELU, NULL);
     x = op_dropout(t, x, rows, dropout, layer);
     return scope_close(t, add_branch(t, z, x, w->fc2_w, w->fc2_b, rows, 2 * layer + 1, drop_path, trace_name, "mlp"));   /* eq. 3 */
+}
+
+Tensor *vit_block(Tape *t, const VitBlock *w, Tensor *z, const TokenRows *rows, int n_heads, int layer, double drop_path,
+                  const char *trace_name) {
+    return block(t, w, z, rows, n_heads, layer, drop_path, trace_name, NULL, 0);
+}
+
+Tensor *vit_block_under_policy(Tape *t, const VitBlock *w, Tensor *z, const TokenRows *rows, int n_heads, int layer, double drop_path,
+                               Tensor *policy, double eps) {
+    return block(t, w, z, rows, n_heads, layer, drop_path, NULL, policy, eps);
 }
 
 const TokenRows *vit_rows(Tape *tape, int B, int n_prefix, int n_patches, const int64_t *image_id) {

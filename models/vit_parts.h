@@ -24,6 +24,10 @@ void vit_block_params(VitBlock *block, Params *params, int D, int F, int depth, 
 Tensor *vit_block(Tape *tape, const VitBlock *w, Tensor *z, const TokenRows *rows, int n_heads, int layer, double drop_path,
                   const char *trace_name);
 
+/* The same under a policy (M,1): attention of engine/ops/policy_attention.c. */
+Tensor *vit_block_under_policy(Tape *tape, const VitBlock *w, Tensor *z, const TokenRows *rows, int n_heads, int layer, double drop_path,
+                               Tensor *policy, double eps);
+
 /* Equal-length rows of B images: n_prefix tokens (patch index -1, -2, ...) and then n_patches. In the tape's arena;
  * NULL when it failed. image_id (B) is borrowed. */
 const TokenRows *vit_rows(Tape *tape, int B, int n_prefix, int n_patches, const int64_t *image_id);

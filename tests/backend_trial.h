@@ -22,7 +22,7 @@ static const double eps = 0x1p-53;
 static const double eps = 0x1p-24;
 #endif
 
-enum { GUARD = 16, MAX_BLOCKS = 64 };
+enum { GUARD = 16, MAX_BLOCKS = 128 };
 static const Real guard_value = (Real)-12345.0;
 
 /* What a trial needs, and what it found. */

@@ -4,6 +4,8 @@
  * only this kernel twice, and asks that the two runs agree to the bit and that they differ from the reference by no more
  * than the roundings of the formula allow. */
 #include "tests/backend_trial.h"
+#include "tests/backend_trial_maps.h"
+#include "tests/backend_trial_policy.h"
 
 #include <omp.h>
 

@@ -445,6 +445,30 @@ static void swapping_twice_brings_everything_back_and_tells_packed_copies(void *
     params_destroy(p);
 }
 
+/* Folded weights and the like: kept with the parameters, but none of them. */
+static void derived_tensors_are_no_parameters_and_have_versions_of_their_own(void **state) {
+    (void)state;
+    Tensor *slot[3] = {NULL};
+    Params *p       = three(slot);
+    Error   err     = {0};
+    const int64_t elements = params_elements(p), bytes = params_bytes(p);
+    Tensor *d = param_derived(p, 2, (int64_t[]){9, 5});
+    assert_non_null(d);
+    assert_int_equal(tensor_count(d), 45);
+    assert_int_equal(params_count(p), 3);
+    assert_int_equal(params_elements(p), elements);
+    assert_int_equal(params_bytes(p), bytes);
+    assert_true(params_want_grads(p, &err) && params_want_state(p, &err));
+    assert_true(d->grad == NULL && !d->needs_grad && d->version != 0 && d->version != slot[0]->version);
+    const uint64_t before = d->version;
+    tensor_touch(d);
+    assert_true(d->version != before);
+    assert_null(param_derived(p, 2, (int64_t[]){INT64_MAX / 2, 16}));
+    assert_true(params_failed(p));
+    assert_null(param_derived(p, 1, (int64_t[]){1}));            /* and stays failed */
+    params_destroy(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_declared_tensor_is_found_by_its_name_and_place),
@@ -466,6 +490,7 @@ int main(void) {
         cmocka_unit_test(a_tensor_beyond_the_address_space_fails_and_stays_failed),
         cmocka_unit_test(every_failed_request_is_survived_and_reported),
         cmocka_unit_test(state_that_failed_half_way_can_be_wished_for_again),
+        cmocka_unit_test(derived_tensors_are_no_parameters_and_have_versions_of_their_own),
     };
     return cmocka_run_group_tests_name("params", tests, NULL, NULL);
 }

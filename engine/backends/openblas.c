@@ -140,6 +140,8 @@ static void gemm(const Gemm *g) {
 /* A BLAS has nothing for attention: the fused loops of the backend `packed`. */
 static void attention(const AttentionArgs *a) { backend_packed.attention(a); }
 static void attention_backward(const AttentionArgs *a) { backend_packed.attention_backward(a); }
+static void policy_attention(const PolicyAttentionArgs *p) { backend_packed.policy_attention(p); }
+static void policy_attention_backward(const PolicyAttentionArgs *p) { backend_packed.policy_attention_backward(p); }
 
 bool blas_info(BlasInfo *out) {
     *out = (BlasInfo){.library = "OpenBLAS",
@@ -155,6 +157,8 @@ const Backend backend_openblas = {
     .gemm = gemm,
     .attention = attention,
     .attention_backward = attention_backward,
+    .policy_attention = policy_attention,
+    .policy_attention_backward = policy_attention_backward,
     PARALLEL_FIELDS
 };
 

@@ -14,6 +14,7 @@
 #include "engine/backends/parallel.h"
 #include "engine/scratch.h"
 #include "engine/simd/attention.h"
+#include "engine/simd/policy.h"
 #include "engine/simd/rows.h"
 
 #include <omp.h>
@@ -232,12 +233,17 @@ static void gemm(const Gemm *g) {
 static void attention(const AttentionArgs *a)          { simd_attention(simd_variant(), a); }
 static void attention_backward(const AttentionArgs *a) { simd_attention_backward(simd_variant(), a); }
 
+static void policy_attention(const PolicyAttentionArgs *p)          { simd_policy_attention(simd_variant(), p); }
+static void policy_attention_backward(const PolicyAttentionArgs *p) { simd_policy_attention_backward(simd_variant(), p); }
+
 const Backend backend_packed = {
     .name               = "packed",
     .help               = "own AVX-512, AVX2 or portable kernels; weights packed once, attention fused per head",
     .gemm               = gemm,
     .attention          = attention,
     .attention_backward = attention_backward,
+    .policy_attention          = policy_attention,
+    .policy_attention_backward = policy_attention_backward,
     PARALLEL_FIELDS
 };
 

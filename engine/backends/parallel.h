@@ -15,7 +15,9 @@
     X(softmax_rows_backward) X(add) X(axpy) X(approach) X(scale) X(copy) X(gather_rows) X(scatter_add_rows) X(put_rows)          \
     X(patch_rows) X(patch_rows_backward) X(segment_mean) X(segment_mean_backward) X(cross_entropy) X(drop)           \
     X(sum_squares) X(adamw) X(sgd) X(combine_rows) X(combine_rows_backward) X(row_dots) X(row_dots_backward)          \
-    X(relu) X(relu_backward) X(scaled_columns_add) X(scaled_columns_add_backward) X(neighbour_mix) X(neighbour_mix_backward)
+    X(relu) X(relu_backward) X(scaled_columns_add) X(scaled_columns_add_backward) X(neighbour_mix) X(neighbour_mix_backward)      \
+    X(conv_columns) X(conv_columns_backward) X(depthwise) X(depthwise_backward) X(batch_norm) X(batch_norm_backward) \
+    X(window_bias) X(window_bias_backward) X(pool_half) X(pool_half_backward)
 
 /* For a backend's record: .gelu = parallel_gelu, and so on for all of them. */
 #define PARALLEL_FIELD(name) .name = parallel_##name,
@@ -45,6 +47,18 @@ void parallel_drop(const DropArgs *a);
 void parallel_sum_squares(int64_t n, const float *x, double *sum);
 void parallel_adamw(const AdamwArgs *a);
 void parallel_sgd(const SgdArgs *a);
+/* parallel_policy.c */
+void parallel_pool_half(const PoolHalfArgs *a);
+void parallel_pool_half_backward(const PoolHalfArgs *a);
+/* parallel_maps.c */
+void parallel_conv_columns(const ConvColumnsArgs *a);
+void parallel_conv_columns_backward(const ConvColumnsArgs *a);
+void parallel_depthwise(const DepthwiseArgs *a);
+void parallel_depthwise_backward(const DepthwiseArgs *a);
+void parallel_batch_norm(const BatchNormArgs *a);
+void parallel_batch_norm_backward(const BatchNormArgs *a);
+void parallel_window_bias(int64_t H, int64_t side, const float *table, float *bias);
+void parallel_window_bias_backward(int64_t H, int64_t side, const float *dbias, float *dtable);
 
 void parallel_combine_rows(const CombineArgs *a);
 void parallel_combine_rows_backward(const CombineArgs *a);

@@ -3,6 +3,8 @@
  * Shapes and conventions are those of engine/kernels.h; erf, exp and log come from libm in double. */
 #include "engine/kernels.h"
 
+#include "engine/backends/reference_maps.h"
+#include "engine/backends/reference_policy.h"
 #include "engine/error.h"
 #include "engine/rng.h"
 
@@ -307,6 +309,26 @@ static void segment_mean_backward(int n, const int32_t *first, const int32_t *en
                 dx[m * D + d] = (Real)((double)dx[m * D + d] + part);
             }
 }
+
+/* ---- maps: reference_maps.c ---- */
+
+static void conv_columns(const ConvColumnsArgs *a)          { reference_conv_columns(a); }
+static void conv_columns_backward(const ConvColumnsArgs *a) { reference_conv_columns_backward(a); }
+static void depthwise(const DepthwiseArgs *a)               { reference_depthwise(a); }
+static void depthwise_backward(const DepthwiseArgs *a)      { reference_depthwise_backward(a); }
+static void batch_norm(const BatchNormArgs *a)              { reference_batch_norm(a); }
+static void batch_norm_backward(const BatchNormArgs *a)     { reference_batch_norm_backward(a); }
+static void window_bias(int64_t H, int64_t side, const Real *table, Real *bias) { reference_window_bias(H, side, table, bias); }
+static void window_bias_backward(int64_t H, int64_t side, const Real *dbias, Real *dtable) {
+    reference_window_bias_backward(H, side, dbias, dtable);
+}
+
+/* ---- policies: reference_policy.c ---- */
+
+static void policy_attention(const PolicyAttentionArgs *p)          { reference_policy_attention(p); }
+static void policy_attention_backward(const PolicyAttentionArgs *p) { reference_policy_attention_backward(p); }
+static void pool_half(const PoolHalfArgs *a)                        { reference_pool_half(a); }
+static void pool_half_backward(const PoolHalfArgs *a)               { reference_pool_half_backward(a); }
 
 /* ---- loss and optimizers ---- */
 

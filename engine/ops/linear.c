@@ -1,5 +1,5 @@
 /* y = act(x W^T + b) + r, one product with its epilogue fused.
- *   x (M,K), W (N,K) as PyTorch stores it, b (N), r (M,N) -> y (M,N);   b and r may be NULL
+ *   x (M,K), W (N,K) as PyTorch stores it, or (N,K,1,1), b (N), r (M,N) -> y (M,N);   b and r may be NULL
  * With z = x W^T + b:  dr = dy,  dz = act'(z) dy,  dx = dz W,  dW = dz^T x,  db = column sums of dz.
  * Keeps z when an activation has to be differentiated. */
 #include "engine/ops.h"
@@ -62,8 +62,8 @@ static Tensor *sample(Tape *tape, int variant) {
 }
 
 Tensor *op_linear(Tape *tape, Tensor *x, Tensor *w, Tensor *bias, Activation activation, Tensor *residual) {
-    CHECK(x->n_dims == 2 && w->n_dims == 2 && x->dim[1] == w->dim[1], "linear: x is (%lld,%lld) but w is (%lld,%lld)",
-          (long long)x->dim[0], (long long)x->dim[1], (long long)w->dim[0], (long long)w->dim[1]);
+    CHECK(x->n_dims == 2 && w->n_dims >= 2 && w->dim[0] * x->dim[1] == tensor_count(w), "linear: x is (%lld,%lld) but w is (%lld,%lld)",
+          (long long)x->dim[0], (long long)x->dim[1], (long long)w->dim[0], (long long)(w->dim[0] > 0 ? tensor_count(w) / w->dim[0] : 0));
     CHECK(tape_failed(tape) || bias == NULL || tensor_count(bias) == w->dim[0], "linear: w has %lld rows but the bias %lld entries",
           (long long)w->dim[0], (long long)tensor_count(bias));
     Node   *n  = node_begin(tape, &op_kind_linear, sizeof(Linear));

@@ -186,4 +186,5 @@ static void attention_backward(const AttentionArgs *a, int sequence, int head, f
 #define SIMD_VARIANT(name)                                                                                              \
     {.gemm = {name, MR, NR, pack_b, multiply}, .multiply_transposed = multiply_transposed, .max_k = KC,                \
      .pack_a = pack_a, .multiply_tiles = multiply_tiles, .pack_panels = pack_panels, .attention = attention,           \
-     .attention_backward = attention_backward}
+     .attention_backward = attention_backward, .policy_attention = policy_attention,                                   \
+     .policy_attention_backward = policy_attention_backward}

@@ -10,6 +10,7 @@ enum { MR = 8 };
 #endif
 #include "engine/simd/gemm_body.h"
 #include "engine/simd/attention_body.h"
+#include "engine/simd/policy_body.h"
 
 const SimdVariant simd_variant_generic = SIMD_VARIANT("generic");
 #endif

@@ -28,6 +28,9 @@ typedef struct SimdVariant {
     void (*attention)(const AttentionArgs *a, int sequence, int head, int64_t first, int64_t end);
     /* Its backward pass, all rows. dbias (H,Nq,Nk) += or NULL, instead of a->dbias, so that threads can have their own. */
     void (*attention_backward)(const AttentionArgs *a, int sequence, int head, float *dbias);
+    /* The same under a policy, all rows; the backward pass adds to everything, to p->dpolicy too. */
+    void (*policy_attention)(const PolicyAttentionArgs *p, int sequence, int head);
+    void (*policy_attention_backward)(const PolicyAttentionArgs *p, int sequence, int head);
 } SimdVariant;
 
 const SimdVariant *simd_variant(void);              /* the whole of simd_gemm() */

@@ -32,7 +32,6 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PEER = os.path.join(HERE, "torch_vit.py")
 OURS = os.path.normpath(os.path.join(HERE, "..", "..", "build", "release", "morbench"))
 EXIT_BAD_INPUT, EXIT_MACHINE, EXIT_FAILED = 1, 2, 4
 STANDARD = {"infer": ("vit_small_patch16_224", 1, 20), "train": ("vit_d192_l6_p4_28", 128, 4)}      # preset, batch, steps a turn
@@ -44,6 +43,11 @@ STEERING = ("OPENBLAS_", "GOTO_", "BLIS_", "MKL_", "OMP_", "GOMP_", "KMP_", "ATE
 
 DISTURBED_RATIO = 0.05       # of the processors' time, taken by others during a turn
 MIN_SAMPLES = 5              # fewer give no interval
+
+
+def peer_of(preset):
+    """The program that runs this network in PyTorch."""
+    return os.path.join(HERE, "torch_tiny_vit.py" if preset.startswith("tiny_vit_") else "torch_vit.py")
 
 
 class Failed(Exception):
@@ -141,7 +145,7 @@ class Torch:
     """The PyTorch process: imported, built and warmed once, asked for one block at a time."""
 
     def __init__(self, args, environment, cpus):
-        command = [sys.executable, PEER, args.mode, "--preset", args.preset, "--batch", str(args.batch),
+        command = [sys.executable, peer_of(args.preset), args.mode, "--preset", args.preset, "--batch", str(args.batch),
                    "--threads", str(args.threads)] + (["--frozen"] if args.frozen else [])
         self.process = subprocess.Popen(command, env=environment, preexec_fn=pinned(cpus), text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -182,7 +186,7 @@ def check_same_logits(args, environment, cpus):
     with tempfile.TemporaryDirectory() as folder:
         def at(name):
             return os.path.join(folder, name)
-        subprocess.run([sys.executable, PEER, "files", "--preset", args.preset, "--batch", "2", "--threads", str(args.threads),
+        subprocess.run([sys.executable, peer_of(args.preset), "files", "--preset", args.preset, "--batch", "2", "--threads", str(args.threads),
                         "--folder", folder], env=environment, preexec_fn=pinned(cpus), check=True)
         run_ours([args.ours, "forward", "--config", at("model.json"), "--weights", at("weights.safetensors"),
                   "--input", at("input.safetensors"), "--output", at("ours.safetensors")], environment, cpus)
