@@ -35,6 +35,8 @@ bool bench_experiment(const BenchSettings *s, const BenchCell *c, json_t **out, 
 bool bench_result_begin(Result **out, const BenchSettings *s, const BenchCell *c, Error *err) {
     json_t         *experiment = NULL;
     const BenchArm *a          = c->arm;
+    /* of a folder it reads every file: once, not for each cell and again for its result */
+    if (a->data->digest[0] == '\0' && !dataset_digest(a->data, a->data->digest, err)) return false;
     const bool ok = bench_experiment(s, c, &experiment, err) && session_result_of_machine(out, "bench", experiment, s->argc, s->argv, err)
                  && result_set_model(*out, a->model, a->weights_sha256, err) && result_set_data(*out, a->data, err);
     json_decref(experiment);

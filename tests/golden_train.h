@@ -20,8 +20,8 @@ static inline double golden_distance(const Model *m, const Param *p, const Real 
     return sqrt(sum);
 }
 
-/* ||g - e|| <= 1e-3 ||e|| + 1e-6 grad_norm for every parameter. */
-static inline void golden_gradients(const Model *m, const SafeFile *expected) {
+/* ||g - e|| <= 1e-3 ||e|| + 1e-6 grad_norm for every parameter; their number, and the worst relative deviation of the larger ones. */
+static inline int golden_gradients_within(const Model *m, const SafeFile *expected, double *worst_ratio) {
     double *total = golden_values(expected, "step0.grad_norm", NULL), worst = 0;
     int     n     = 0;
     for (int i = 0; i < params_count(m->params); i++) {
@@ -38,8 +38,15 @@ static inline void golden_gradients(const Model *m, const SafeFile *expected) {
         n++;
         free(e);
     }
-    printf("           %d gradients, the larger ones off by %.1e of their norm at most\n", n, worst);
     free(total);
+    *worst_ratio = worst;
+    return n;
+}
+
+static inline void golden_gradients(const Model *m, const SafeFile *expected) {
+    double    worst;
+    const int n = golden_gradients_within(m, expected, &worst);
+    printf("           %d gradients, the larger ones off by %.1e of their norm at most\n", n, worst);
 }
 
 /* ||d|| <= 1e-3 ||after|| for every tensor that the file has, n_expected of them. */
