@@ -87,6 +87,7 @@ static int64_t rows_of(const MorVit *m, const RouteCounts *route, int s) {
 /* Rows of step s that come back through a gate; `after`: rows of the next step. */
 static int64_t gated_rows(const MorVit *m, int64_t t, int64_t after, bool last) {
     const bool paper = m->combine == COMBINE_RULE_PAPER;
+    if (m->combine == COMBINE_RULE_SOFT) return last ? t - 1 : t;             /* into the mixture; the last class token replaces */
     if (m->router == &router_none || m->router->by_layer || m->combine == COMBINE_RULE_REPLACE) return 0;
     if (m->router == &router_token) return last ? t - (paper ? 0 : 1) : t - after;
     if (m->router == &router_random && !paper && m->alpha == 1) return 0;

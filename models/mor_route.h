@@ -38,6 +38,7 @@ struct MorRun {
     Tensor           *scores;    /* of a net asked once: (B T, outputs) */
     Tensor           *gates;     /* made of them, or NULL */
     Tensor           *h0;        /* router token: input of recursion 1 */
+    Tensor           *mixed;     /* combine soft: weighted sum of the recursions so far */
     Tensor           *aux_bce, *z_loss;     /* sums over the recursions so far */
     bool              training, losses;     /* losses: also recording, so that they have a gradient */
 };

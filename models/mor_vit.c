@@ -16,7 +16,7 @@ enum { PATCHES_MAX = 1 << 16, BALANCE_AUTO = BALANCE_TARGET + 1 };
 static const char *const sharings[]    = {"cycle", "middle_cycle", "sequence", "middle_sequence", "none", NULL};
 static const char *const nets[]        = {"auto", "linear", "mlp2", "mlp3", "spatial", NULL};
 static const char *const placements[]  = {"auto", "per_recursion", "once", NULL};
-static const char *const combines[]    = {"delta", "paper", "replace", NULL};
+static const char *const combines[]    = {"delta", "paper", "replace", "soft", NULL};
 static const char *const kv_rules[]    = {"auto", "active", "share", "update", "all", NULL};
 static const char *const selections[]  = {"topk", "threshold", "batchk", NULL};
 static const char *const pools[]       = {"token", "mean", NULL};
@@ -54,7 +54,7 @@ static const Field fields[] = {
     WORD_FIELD(MorVit, router_placement, placements, PLACEMENT_AUTO, "a net for each recursion, or one on the embedded tokens; auto: per_recursion for expert"),
     SCHEDULE_FIELD(MorVit, capacity, "share of the patches that each recursion keeps, not increasing; expert and random need it"),
     REAL_FIELD(MorVit, alpha,       0, 100,   1,   "factor of the gate"),
-    WORD_FIELD(MorVit, combine,     combines, COMBINE_RULE_DELTA, "delta h + g (y - h); paper h + g y; replace y"),
+    WORD_FIELD(MorVit, combine,     combines, COMBINE_RULE_DELTA, "delta h + g (y - h); paper h + g y; replace y; soft (router token): every token takes all recursions, and their outputs are mixed by the router's softmax"),
     WORD_FIELD(MorVit, kv,          kv_rules, KV_AUTO, "keys and values: of active tokens; of recursion 1; of recursion 1 with active rows overwritten; of all tokens. auto: active (router layer: all)"),
     WORD_FIELD(MorVit, select,      selections, SELECT_TOPK, "at inference: best k of each image; gate activation above threshold (in recursions of a capacity below 1); best k of the batch"),
     REAL_FIELD(MorVit, threshold,   -100, 100, 0.5, "select threshold: tokens whose activation exceeds it go on"),
@@ -173,6 +173,8 @@ static bool check_router(MorVit *m, Error *err) {
         m->balance = !router->learned || router->capacities ? BALANCE_NONE : router->by_layer ? BALANCE_HINGE_VAR : BALANCE_SWITCH;
     if (router->learned && !router->capacities && m->router_placement != PLACEMENT_ONCE)
         return FAIL(err, "/model/router_placement", "must be once for router %s, which decides once", router->name);
+    if (m->combine == COMBINE_RULE_SOFT && router != &router_token)
+        return FAIL(err, "/model/combine", "soft is for router token, whose softmax mixes the recursions; got router %s", router->name);
     if (router->by_layer && m->kv != KV_ALL)
         return FAIL(err, "/model/kv", "must be all for router layer, whose frozen tokens stay visible; got %s", kv_rules[m->kv]);
     if (!router->capacities && m->select != SELECT_TOPK)
@@ -377,6 +379,27 @@ static Tensor *take_step(MorRun *run, KvSlot slots[], Tensor *h, int s, int firs
     return scope_close(t, h);
 }
 
+/* combine soft: mixed += p_r h, token by token, p the softmax over recursions; the class token is that of the last recursion. */
+static void mix_in(MorRun *run, Tensor *h, int r) {
+    MorVit    *m = run->m;
+    Tape      *t = run->tape;
+    const bool last = r == m->recursions - 1;
+    if (run->mixed == NULL) {
+        run->mixed = tensor_matrix(t, run->all->n, m->embed_dim);
+        if (tape_failed(t)) return;
+        memset(run->mixed->data, 0, (size_t)tensor_count(run->mixed) * sizeof(Real));
+    }
+    int32_t *gate_at = tape_alloc(t, (size_t)run->all->n * sizeof *gate_at);
+    if (gate_at == NULL) return;
+    for (int i = 0; i < run->all->n; i++)
+        gate_at[i] = run->all->rows.patch[i] >= 0 ? i * m->recursions + r : last ? COMBINE_PLAIN : COMBINE_CONSTANT;
+    scope_open(t, "combine", -1);
+    Tensor *base = tape_recording(t) ? op_gather_rows(t, run->mixed, run->all->index, run->all->n) : NULL;
+    run->mixed = op_combine_rows(t, run->mixed, h, base, run->gates, (CombineRule){.index = run->all->index, .gate_at = gate_at, .constant = 0,
+                                                                                  .paper = true});
+    run->mixed = scope_close(t, run->mixed);
+}
+
 /* Head on the class token of h, or on the mean of its patches. */
 static Tensor *answer(MorRun *run, Tensor *h, bool keep_tokens) {
     MorVit *m = run->m;
@@ -447,12 +470,14 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
         if (run.h0 != NULL && !tape_failed(t)) h = op_gather_rows(t, h, run.all->index, run.all->n);      /* h0 stays as it is */
         for (int r = 0; r < R && !tape_failed(t); r++) {
             h = take_step(&run, slots, h, r, first + r * K, K, "recursions", r);
+            if (m->combine == COMBINE_RULE_SOFT && !tape_failed(t)) mix_in(&run, h, r);
             if (run.losses && m->deep_supervision > 0 && r < R - 1 && !tape_failed(t)) {
                 scope_open(t, "deep", r);
                 out->logits_deep[out->n_logits_deep++] = answer(&run, h, false);
                 scope_close_many(t, NULL, 0);
             }
         }
+        if (run.mixed != NULL) h = run.mixed;
         if (m->middle && !tape_failed(t)) {
             scope_open(t, "last", -1);
             if (m->tail_tokens == TAIL_ALL) run.active = run.all;

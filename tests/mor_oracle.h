@@ -235,7 +235,7 @@ static inline void oracle_recursion(Oracle *o, int r, int first, double h0[][ORA
             for (int j = 0; j < R; j++) sum += exp(o->once[i][j] / m->temperature - max);
             g       = i == 0 ? 1 : exp(o->once[i][o->depth[i] - 1] / m->temperature - max) / sum;
             base    = h0[i];
-            replace = replace || o->depth[i] != r + 1;
+            replace = replace || o->depth[i] != r + 1 || m->combine == COMBINE_RULE_SOFT;
         }
         for (int d = 0; d < o->D; d++)
             o->h[i][d] = replace ? x[i][d] : m->combine == COMBINE_RULE_PAPER ? base[d] + g * x[i][d] : base[d] + g * (x[i][d] - base[d]);
@@ -274,7 +274,16 @@ static inline void oracle_run(Oracle *o, Model *model, const Real *image, const 
         if (m->middle) oracle_whole_block(o, "first.", NULL, false);
         memcpy(h0, o->h, sizeof h0);
         if (m->router == &router_token) oracle_ask_once(o, h0, m->recursions);
-        for (int r = 0; r < m->recursions; r++) oracle_recursion(o, r, (m->middle ? 1 : 0) + r * m->blocks_per_recursion, h0);
+        double mixed[ORACLE_T][ORACLE_D] = {{0}};
+        for (int r = 0; r < m->recursions; r++) {
+            oracle_recursion(o, r, (m->middle ? 1 : 0) + r * m->blocks_per_recursion, h0);
+            for (int i = 1; m->combine == COMBINE_RULE_SOFT && i < o->T; i++) {
+                double sum = 0;
+                for (int j = 0; j < m->recursions; j++) sum += exp((o->once[i][j] - o->once[i][r]) / m->temperature);
+                for (int d = 0; d < o->D; d++) mixed[i][d] += o->h[i][d] / sum;
+            }
+        }
+        for (int i = 1; m->combine == COMBINE_RULE_SOFT && i < o->T; i++) memcpy(o->h[i], mixed[i], sizeof mixed[i]);
         if (m->middle) {
             bool query[ORACLE_T];
             for (int i = 0; i < o->T; i++) query[i] = m->tail_tokens == TAIL_ALL || (m->tail_tokens == TAIL_CLS ? i == 0 : depth[i] == m->recursions);

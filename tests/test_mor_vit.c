@@ -87,7 +87,7 @@ static Choice choice[] = {
     {"sharing", 5, {"cycle", "middle_cycle", "sequence", "middle_sequence", "none"}, {0}},
     {"router", 5, {"none", "expert", "token", "layer", "random"}, {0}},
     {"kv", 4, {"active", "share", "update", "all"}, {0}},
-    {"combine", 3, {"delta", "paper", "replace"}, {0}},
+    {"combine", 4, {"delta", "paper", "replace", "soft"}, {0}},
     {"capacity", 4, {"linear", "flat", "q55", "list"}, {0}},
     {"router_net", 4, {"linear", "mlp2", "mlp3", "spatial"}, {0}},
     {"router_placement", 2, {"per_recursion", "once"}, {0}},
@@ -258,7 +258,7 @@ static double try_configuration(Model *model, Tape *tape, const char *settings) 
         oracle_run(&o, model, images + (int64_t)b * m->in_chans * m->img_size * m->img_size, depth + b * m->T);
         worst = fmax(worst, worst_of(logits + b * C, o.logits, C));
         for (int r = 0; m->router == &router_expert && r < m->recursions; r++) check_scores(&o, r);
-        if (m->router == &router_token || m->router == &router_layer) check_token_depths(&o);
+        if ((m->router == &router_token && m->combine != COMBINE_RULE_SOFT) || m->router == &router_layer) check_token_depths(&o);
     }
     for (int b = 0; b < B; b++) {                                  /* batch invariance, selections forced */
         run(model, tape, (TapeStep){0}, false, images, 1, b, depth + b * m->T, &y);
@@ -620,7 +620,7 @@ static void gradients_match_central_differences_through_shared_blocks_routers_an
         "sharing=none blocks_per_recursion=2 recursions=2 capacity=linear kv=all", "sharing=cycle blocks_per_recursion=2 recursions=2 capacity=linear kv=all loop_conditioning=lora lora_rank=2",
         "recursions=3 capacity=linear loop_conditioning=norm", "recursions=3 capacity=linear loop_conditioning=scale activation=tanh", "recursions=3 capacity=linear loop_conditioning=step_embed kv=update",
         "recursions=3 capacity=linear router_placement=once router_net=mlp3", "recursions=3 capacity=linear pool=mean tail_tokens=active", "recursions=3 capacity=linear tail_tokens=cls activation=none",
-        "recursions=3 capacity=linear tail_tokens=active kv=all", "recursions=3 capacity=linear cls=routed z_weight=0.1", "recursions=3 capacity=linear deep_supervision=0.3", "recursions=3 router=token", "recursions=3 router=token kv=all combine=paper",
+        "recursions=3 capacity=linear tail_tokens=active kv=all", "recursions=3 capacity=linear cls=routed z_weight=0.1", "recursions=3 capacity=linear deep_supervision=0.3", "recursions=3 router=token", "recursions=3 router=token combine=soft", "recursions=3 router=token kv=all combine=paper",
         "recursions=3 router=token kv=share balance=target temperature=1.5", "recursions=3 router=token combine=replace balance=hinge_var", "recursions=3 router=random capacity=linear alpha=0.5",
         "recursions=3 router=none sharing=middle_sequence blocks_per_recursion=2"};
     double worst = 0;
@@ -685,6 +685,7 @@ static void impossible_settings_are_refused_by_name(void **state) {
         {"recursions=3 capacity=[1,0.5]", "/model/capacity", "one entry for each of the 3 recursions, got 2"},
         {"recursions=3", "/model/capacity", "must be given for router expert"},
         {"recursions=2 capacity=[1,1.4]", "/model/capacity/1", "must be in"},
+        {"capacity=linear combine=soft", "/model/combine", "soft is for router token"},
         {"router=layer kv=active", "/model/kv", "must be all for router layer"},
         {"router=token select=threshold", "/model/select", "must be topk for router token"},
         {"router=random capacity=linear select=threshold", "/model/select", "whose scores mean nothing"},

@@ -1,7 +1,8 @@
 /* Token choice (Bae et al. 2025, section 2.2, as the official code has it): before recursion 1 one net gives every token
  * logits z of R depths; p = softmax(z / temperature), depth d = argmax p (+ bias of the loss-free balance), weight w = p_d.
  * Recursion r has the tokens with d >= r. Unfinished rows pass on unweighted; a row that finishes becomes
- *   delta: h0 + w (Y - h0)     paper: h0 + w Y     h0 = input of recursion 1.     Class token: d = R, w = 1. */
+ *   delta: h0 + w (Y - h0)     paper: h0 + w Y     h0 = input of recursion 1.     Class token: d = R, w = 1.
+ * combine soft (after SoftMoR): no token stops, and the result is sum_r p_r Y^r. */
 #include "models/mor_route.h"
 
 #include <string.h>
@@ -21,7 +22,7 @@ static void decide(MorRun *run, const Tensor *p) {
     if (run->training) memset(m->load, 0, sizeof m->load);
     for (int i = 0; i < run->all->n; i++) {
         const bool cls = run->all->rows.patch[i] < 0;
-        run->depth[i]  = given != NULL ? given[i] : cls ? m->recursions
+        run->depth[i]  = m->combine == COMBINE_RULE_SOFT ? m->recursions : given != NULL ? given[i] : cls ? m->recursions
                        : best_depth(m->recursions, p->data + (int64_t)i * m->recursions, m->router_bias != NULL ? m->router_bias->data : NULL);
         if (run->training && !cls) m->load[run->depth[i] - 1]++;
     }
@@ -47,7 +48,7 @@ static void choose(MorRun *run, Tensor *h, int r, MorRoute *route) {
     if (mark == NULL) return;
     for (int i = 0; i < run->all->n; i++) mark[i] = run->depth[i] > r;
     route_keep(run, route, mark);
-    if (m->combine == COMBINE_RULE_REPLACE) return;
+    if (m->combine == COMBINE_RULE_REPLACE || m->combine == COMBINE_RULE_SOFT) return;
     route->gate = run->gates;
     route->base = run->h0;
     for (int i = 0; i < route->next->n; i++) {
