@@ -239,6 +239,14 @@ Real *grad_add(Node *n, Tensor *t) {
     return grad;
 }
 
+Real *grad_or_nowhere(Node *n, Tensor *t) {
+    Real *grad = grad_add(n, t);
+    if (grad != NULL || n->tape->failed) return grad;
+    const size_t bytes = (size_t)tensor_count(t) * sizeof *grad;
+    grad = tape_alloc(n->tape, bytes);
+    return grad != NULL ? memset(grad, 0, bytes) : NULL;
+}
+
 void grad_pass(Node *n, Tensor *t) {
     if (t == NULL || !t->needs_grad || n->tape->failed) return;
     CHECK(tensor_count(t) == tensor_count(n->out), "%s: grad_pass between different sizes", n->kind->name);
@@ -258,6 +266,7 @@ void tape_backward_from(Tape *t, Tensor *out) {
     CHECK(t->recording, "tape_backward: the tape does not record");
     CHECK(tape_failed(t) || out->grad != NULL, "tape_backward: no gradient arrives");
     for (Node *n = t->last; n != NULL && !tape_failed(t); n = n->previous) {
+        if (n->undo != NULL) n->undo(n);
         if (n->out->grad == NULL || n->out->grad_fresh) continue;
         if (t->stop != NULL && t->stop()) t->failed = true;
         if (t->failed) break;

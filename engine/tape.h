@@ -49,6 +49,8 @@ struct Node {
     void         *saved;                           /* the op's private struct */
     Node         *previous;
     int           scope;
+    void        (*undo)(Node *);                   /* puts back what an in-place op wrote over, before the gradients of ops recorded
+                                                      earlier; called whether or not a gradient arrives. NULL: nothing to put back */
 };
 
 /* Identity of the step: where random draws of dropout, drop path and routers are addressed. */
@@ -104,6 +106,8 @@ Tensor  *node_run(Node *n, Tensor *out);                                 /* forw
 Real    *grad_add(Node *n, Tensor *t);
 /* The same for a writer that covers every element: *assign says whether to assign instead of adding. */
 Real    *grad_cover(Node *n, Tensor *t, bool *assign);
+/* The gradient buffer of t, or zeroed memory that nobody reads where t wants none: for kernels that write several gradients at once. */
+Real    *grad_or_nowhere(Node *n, Tensor *t);
 /* Hands out's gradient buffer on to t (t += out->grad); moves it when t has none yet. Last use of out->grad. */
 void     grad_pass(Node *n, Tensor *t);
 

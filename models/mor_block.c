@@ -4,6 +4,7 @@
 #include "models/mor_block.h"
 
 #include <math.h>
+#include <string.h>
 
 /* W x + b, or (W + B A) x + b */
 static Tensor *project(Tape *t, Tensor *x, Tensor *w, Tensor *b, const MorLora *lora) {
@@ -30,7 +31,11 @@ static Tensor *add_branch(MorRun *run, Tensor *z, Tensor *x, Tensor *w, Tensor *
     if ((lora == NULL || lora->a == NULL) && scale == NULL && !drops) return op_linear_onto(t, x, w, b, z);
     Tensor *branch = project(t, x, w, b, lora);
     if (scale == NULL) return op_drop_path(t, z, branch, &use->active->rows, use->drop_path, 2 * use->layer + place);
-    if (drops) branch = op_drop_path(t, op_scale(t, branch, 0), branch, &use->active->rows, use->drop_path, 2 * use->layer + place);
+    if (drops) {
+        Tensor *nothing = tensor_matrix(t, branch->dim[0], branch->dim[1]);
+        if (!tape_failed(t)) memset(nothing->data, 0, (size_t)tensor_count(nothing) * sizeof(Real));
+        branch = op_drop_path(t, nothing, branch, &use->active->rows, use->drop_path, 2 * use->layer + place);
+    }
     return op_add_scaled(t, z, branch, scale);
 }
 
@@ -39,12 +44,12 @@ static Tensor *norm1(Tape *t, const VitBlock *w, const MorCondition *c, Tensor *
                                            : op_layer_norm(t, z, w->norm1_w, w->norm1_b, VIT_NORM_EPS);
 }
 
-/* Rows that are not active now and were when the slot was used last (ever, if it was not). */
+/* Rows that are not active now and were when the slot was used last (ever, if it was not), ascending. */
 static int stopped_rows(const MorRun *run, const BlockUse *use, int32_t *index) {
     int n = 0;
-    for (int i = 0; i < run->all->n; i++) {
-        const int taken = run->taken[i];                 /* use->step + 1 of the active ones */
-        if (taken <= use->step && taken > use->slot->last_step) index[n++] = i;
+    for (int i = 0, next = 0; i < run->all->n; i++) {
+        if (next < use->active->n && use->active->index[next] == i) next++;
+        else if (run->taken[i] > use->slot->last_step)              index[n++] = i;
     }
     return n;
 }

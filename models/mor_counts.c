@@ -66,14 +66,13 @@ static void router_at_start(const Cost *c) {
     if (!m->router->learned || m->router_placement != PLACEMENT_ONCE) return;
     const int64_t outputs = m->router->n_outputs(m);
     net(c, c->T, outputs);
-    if (m->router == &router_expert) c->out->elementwise += c->T * outputs;                                              /* gates */
-    if (m->router == &router_token)  c->out->elementwise += (m->temperature == 1 ? 2 : 3) * c->T * outputs;              /* softmax */
+    if (m->router->answer_cost != NULL) c->out->elementwise += m->router->answer_cost(m) * c->T * outputs;
 }
 
 static void router_of_recursion(const Cost *c, int64_t candidates) {
     if (!c->m->router->learned || c->m->router_placement == PLACEMENT_ONCE) return;
     net(c, candidates, 1);
-    if (c->m->combine != COMBINE_RULE_REPLACE) c->out->elementwise += candidates;
+    c->out->elementwise += c->m->router->answer_cost(c->m) * candidates;
 }
 
 /* ---- steps ---- */
@@ -81,17 +80,7 @@ static void router_of_recursion(const Cost *c, int64_t candidates) {
 /* Rows of step s: as they were, or by the schedule; routers that decide depths have none and are counted at full depth. */
 static int64_t rows_of(const MorVit *m, const RouteCounts *route, int s) {
     if (route != NULL && route->n_steps > 0) return route->active[s];
-    return m->router->capacities ? mor_keep(m, s, mor_capacity(m, s)) + (m->cls == CLS_ALWAYS) : m->T;
-}
-
-/* Rows of step s that come back through a gate; `after`: rows of the next step. */
-static int64_t gated_rows(const MorVit *m, int64_t t, int64_t after, bool last) {
-    const bool paper = m->combine == COMBINE_RULE_PAPER;
-    if (m->combine == COMBINE_RULE_SOFT) return last ? t - 1 : t;             /* into the mixture; the last class token replaces */
-    if (m->router == &router_none || m->router->by_layer || m->combine == COMBINE_RULE_REPLACE) return 0;
-    if (m->router == &router_token) return last ? t - (paper ? 0 : 1) : t - after;
-    if (m->router == &router_random && !paper && m->alpha == 1) return 0;
-    return t - (m->cls == CLS_ALWAYS && !paper);
+    return m->router->capacities ? mor_keep(m, mor_capacity(m, s)) + (m->cls == CLS_ALWAYS) : m->T;
 }
 
 static bool slot_stays(const MorVit *m) {
@@ -120,7 +109,7 @@ static void steps(const Cost *c, const RouteCounts *route) {
             block(c, t, slot, fresh, frozen, position >= 0);
         }
         const bool last = s == m->n_steps - 1;
-        c->out->elementwise += 2 * c->D * gated_rows(m, t, last ? 0 : rows_of(m, route, s + 1), last);
+        if (m->router->gated_rows != NULL) c->out->elementwise += 2 * c->D * m->router->gated_rows(m, t, last ? 0 : rows_of(m, route, s + 1), last);
         before = t;
     }
     if (!m->middle || m->router->by_layer) return;

@@ -157,7 +157,7 @@ static void choose_best_of_each(const MorRun *run, Candidates *c, const Real *sc
 void candidates_choose(const MorRun *run, Candidates *c, const Real *score, int r) {
     const MorVit  *m     = run->m;
     const double   capacity = capacity_now(run, r);
-    const int      keep  = mor_keep(m, r, capacity);
+    const int      keep  = mor_keep(m, capacity);
     const uint64_t began = clock_now_ns();
     int32_t       *order = tape_alloc(run->tape, (size_t)(c->n + 1) * sizeof *order);
     if (order == NULL) return;

@@ -13,18 +13,18 @@
 
 enum { PATCHES_MAX = 1 << 16, BALANCE_AUTO = BALANCE_TARGET + 1 };
 
-static const char *const sharings[]    = {"cycle", "middle_cycle", "sequence", "middle_sequence", "none", NULL};
-static const char *const nets[]        = {"auto", "linear", "mlp2", "mlp3", "spatial", NULL};
-static const char *const placements[]  = {"auto", "per_recursion", "once", NULL};
-static const char *const combines[]    = {"delta", "paper", "replace", "soft", NULL};
-static const char *const kv_rules[]    = {"auto", "active", "share", "update", "all", NULL};
-static const char *const selections[]  = {"topk", "threshold", "batchk", NULL};
-static const char *const pools[]       = {"token", "mean", NULL};
-static const char *const activations[] = {"sigmoid", "tanh", "none", NULL};
-static const char *const cls_rules[]   = {"always", "routed", NULL};
-static const char *const tails[]       = {"all", "active", "cls", NULL};
-static const char *const loops[]       = {"none", "step_embed", "norm", "scale", "lora", NULL};
-static const char *const balances[]    = {"none", "switch", "hinge_var", "lossfree", "target", "auto", NULL};
+static const char *const sharings[] = {[SHARING_CYCLE] = "cycle", [SHARING_MIDDLE_CYCLE] = "middle_cycle", [SHARING_SEQUENCE] = "sequence", [SHARING_MIDDLE_SEQUENCE] = "middle_sequence", [SHARING_NONE] = "none", NULL};
+static const char *const nets[] = {[NET_AUTO] = "auto", [NET_LINEAR] = "linear", [NET_MLP2] = "mlp2", [NET_MLP3] = "mlp3", [NET_SPATIAL] = "spatial", NULL};
+static const char *const placements[] = {[PLACEMENT_AUTO] = "auto", [PLACEMENT_PER_RECURSION] = "per_recursion", [PLACEMENT_ONCE] = "once", NULL};
+static const char *const combines[] = {[COMBINE_RULE_DELTA] = "delta", [COMBINE_RULE_PAPER] = "paper", [COMBINE_RULE_REPLACE] = "replace", [COMBINE_RULE_SOFT] = "soft", NULL};
+static const char *const kv_rules[] = {[KV_AUTO] = "auto", [KV_ACTIVE] = "active", [KV_SHARE] = "share", [KV_UPDATE] = "update", [KV_ALL] = "all", NULL};
+static const char *const selections[] = {[SELECT_TOPK] = "topk", [SELECT_THRESHOLD] = "threshold", [SELECT_BATCHK] = "batchk", NULL};
+static const char *const pools[] = {[POOL_TOKEN] = "token", [POOL_MEAN] = "mean", NULL};
+static const char *const activations[] = {[GATE_SIGMOID] = "sigmoid", [GATE_TANH] = "tanh", [GATE_NONE] = "none", NULL};
+static const char *const cls_rules[] = {[CLS_ALWAYS] = "always", [CLS_ROUTED] = "routed", NULL};
+static const char *const tails[] = {[TAIL_ALL] = "all", [TAIL_ACTIVE] = "active", [TAIL_CLS] = "cls", NULL};
+static const char *const loops[] = {[LOOP_NONE] = "none", [LOOP_STEP_EMBED] = "step_embed", [LOOP_NORM] = "norm", [LOOP_SCALE] = "scale", [LOOP_LORA] = "lora", NULL};
+static const char *const balances[] = {[BALANCE_NONE] = "none", [BALANCE_SWITCH] = "switch", [BALANCE_HINGE_VAR] = "hinge_var", [BALANCE_LOSSFREE] = "lossfree", [BALANCE_TARGET] = "target", [BALANCE_AUTO] = "auto", NULL};
 
 static const Router *const routers[] = {
 #define ROUTER(name) &router_##name,
@@ -36,7 +36,11 @@ static const char *const router_names[] = {
 #include "models/routers/routers.def"
 #undef ROUTER
     NULL};
-enum { N_ROUTERS = sizeof routers / sizeof *routers };
+enum {
+#define ROUTER(name) ROUTER_##name,
+#include "models/routers/routers.def"
+#undef ROUTER
+};
 
 static const Field fields[] = {
     INT_FIELD (MorVit, img_size,    1, 4096,  224, "side of the square image in pixels; a multiple of patch_size"),
@@ -49,7 +53,7 @@ static const Field fields[] = {
     WORD_FIELD(MorVit, sharing,     sharings, SHARING_MIDDLE_CYCLE, "which unrolled blocks are one; middle: first and last have their own; none: no two"),
     INT_FIELD (MorVit, blocks_per_recursion, 1, MOR_MAX_BLOCKS, 1, "K, blocks of the stack that a recursion applies"),
     INT_FIELD (MorVit, recursions,  1, MOR_MAX_RECURSIONS, 3, "R, how often the stack is applied at most"),
-    {.key = "router", .type = FIELD_WORD, .offset = offsetof(MorVit, router_index), .words = router_names, .fallback = 1, .help = "who decides which tokens go on"},
+    {.key = "router", .type = FIELD_WORD, .offset = offsetof(MorVit, router_index), .words = router_names, .fallback = ROUTER_expert, .help = "who decides which tokens go on"},
     WORD_FIELD(MorVit, router_net,  nets, NET_AUTO, "linear; mlp2 D-2D-out; mlp3 D-2D-2D-out; spatial 3x3 depthwise, then linear; auto: mlp3 for router layer, else linear"),
     WORD_FIELD(MorVit, router_placement, placements, PLACEMENT_AUTO, "a net for each recursion, or one on the embedded tokens; auto: per_recursion for expert"),
     SCHEDULE_FIELD(MorVit, capacity, "share of the patches that each recursion keeps, not increasing; expert and random need it"),
@@ -64,7 +68,7 @@ static const Field fields[] = {
     WORD_FIELD(MorVit, tail_tokens, tails, TAIL_ALL, "tokens that the last block of middle sharing updates"),
     WORD_FIELD(MorVit, loop_conditioning, loops, LOOP_NONE, "what each recursion has of its own: an embedding added to its tokens, layer norms, scales of the residual branches, low-rank weights"),
     INT_FIELD (MorVit, lora_rank,   1, 1024, 4,    "loop_conditioning lora: rank"),
-    REAL_FIELD(MorVit, temperature, 1e-6, 1e6, 1,  "of the softmax over depths (routers token and layer)"),
+    REAL_FIELD(MorVit, temperature, 1e-6, 1e6, 1,  "by which router logits are divided before gates, losses of balance and softmax"),
     BOOL_FIELD(MorVit, router_detach, false,       "no gradient from the router into the tokens it reads"),
     REAL_FIELD(MorVit, capacity_warmup, 0, 1, 0,   "share of the training steps in which capacities fall from 1 to their values, by a cosine"),
     REAL_FIELD(MorVit, aux_weight,  0, 100, 1e-3,  "router expert: of the auxiliary BCE"),
@@ -138,8 +142,7 @@ VitBlock *mor_block_at(MorVit *m, int l) {
 
 double mor_capacity(const MorVit *m, int r) { return m->router->capacities ? schedule_value(&m->capacity, m->recursions, r) : 1; }
 
-int mor_keep(const MorVit *m, int r, double capacity) {
-    (void)r;
+int mor_keep(const MorVit *m, double capacity) {
     const int n = m->n_patches + (m->cls == CLS_ROUTED), keep = (int)floor(capacity * n + 1e-9);
     return keep < 1 ? 1 : keep;
 }
@@ -161,33 +164,49 @@ static bool check_capacity(const MorVit *m, Error *err) {
     return true;
 }
 
-static bool check_router(MorVit *m, Error *err) {
+/* What a router leaves undecided. Decides: who goes on and when is the router's own matter, by depths (token, layer). */
+static void fill_in(MorVit *m, bool decides) {
     const Router *router = m->router;
+    if (m->router_net == NET_AUTO) m->router_net = router->by_layer ? NET_MLP3 : NET_LINEAR;
+    if (m->router_placement == PLACEMENT_AUTO) m->router_placement = decides ? PLACEMENT_ONCE : PLACEMENT_PER_RECURSION;
+    if (m->kv == KV_AUTO)          m->kv       = router->by_layer ? KV_ALL : KV_ACTIVE;
+    if (m->z_weight < 0)           m->z_weight = decides ? 1e-3 : 0;
+    if (m->balance == BALANCE_AUTO) m->balance = !decides ? BALANCE_NONE : router->by_layer ? BALANCE_HINGE_VAR : BALANCE_SWITCH;
+}
+
+/* A setting that a router has no use for would stand in results as if it had done something. Capacities alone may stand
+ * beside any router, so that a sweep over routers is one file. */
+static bool check_router(MorVit *m, Error *err) {
+    const Router *router  = m->router;
+    const bool    decides = router->learned && !router->capacities, gated = router->capacities || (decides && !router->by_layer);
     if (router != &router_none && (m->sharing == SHARING_SEQUENCE || m->sharing == SHARING_MIDDLE_SEQUENCE))
         return FAIL(err, "/model/router", "must be none with sharing %s, which repeats one block before the next; got %s", sharings[m->sharing], router->name);
-    if (m->router_net == NET_AUTO)       m->router_net       = router->by_layer ? NET_MLP3 : NET_LINEAR;
-    if (m->router_placement == PLACEMENT_AUTO) m->router_placement = router->capacities || !router->learned ? PLACEMENT_PER_RECURSION : PLACEMENT_ONCE;
-    if (m->kv == KV_AUTO)                m->kv               = router->by_layer ? KV_ALL : KV_ACTIVE;
-    if (m->z_weight < 0)                 m->z_weight         = router->learned && !router->capacities ? 1e-3 : 0;
-    if (m->balance == BALANCE_AUTO)
-        m->balance = !router->learned || router->capacities ? BALANCE_NONE : router->by_layer ? BALANCE_HINGE_VAR : BALANCE_SWITCH;
-    if (router->learned && !router->capacities && m->router_placement != PLACEMENT_ONCE)
+    fill_in(m, decides);
+    if (decides && m->router_placement != PLACEMENT_ONCE)
         return FAIL(err, "/model/router_placement", "must be once for router %s, which decides once", router->name);
-    if (m->combine == COMBINE_RULE_SOFT && router != &router_token)
+    if (m->combine == COMBINE_RULE_SOFT && !router->depth_weights)
         return FAIL(err, "/model/combine", "soft is for router token, whose softmax mixes the recursions; got router %s", router->name);
+    if (!gated && m->combine != COMBINE_RULE_DELTA && m->combine != COMBINE_RULE_REPLACE)
+        return FAIL(err, "/model/combine", "must be delta or replace for router %s, which has no gate of its own; got %s", router->name, combines[m->combine]);
+    if (!router->capacities && m->alpha != 1)
+        return FAIL(err, "/model/alpha", "must be 1 for router %s, whose gate it does not scale; got %g", router->name, m->alpha);
+    if (!(router->learned && router->capacities) && m->activation != GATE_SIGMOID)
+        return FAIL(err, "/model/activation", "must be sigmoid for router %s, which does not use it; got %s", router->name, activations[m->activation]);
+    if (!router->learned && m->temperature != 1)
+        return FAIL(err, "/model/temperature", "must be 1 for router %s, which has no logits; got %g", router->name, m->temperature);
     if (router->by_layer && m->kv != KV_ALL)
         return FAIL(err, "/model/kv", "must be all for router layer, whose frozen tokens stay visible; got %s", kv_rules[m->kv]);
     if (!router->capacities && m->select != SELECT_TOPK)
         return FAIL(err, "/model/select", "must be topk for router %s, which selects by no score; got %s", router->name, selections[m->select]);
-    if (router == &router_random && m->select == SELECT_THRESHOLD)
+    if (!router->learned && m->select == SELECT_THRESHOLD)
         return FAIL(err, "/model/select", "must be topk or batchk for router random, whose scores mean nothing; got threshold");
     if (!router->capacities && m->cls == CLS_ROUTED)
         return FAIL(err, "/model/cls", "must be always for router %s; got routed", router->name);
-    if (m->balance == BALANCE_LOSSFREE && router != &router_token)
-        return FAIL(err, "/model/balance", "lossfree is for router token, whose depths have a bias; got router %s", router->name);
-    if (m->balance != BALANCE_NONE && m->balance != BALANCE_LOSSFREE && (!router->learned || router->capacities))
+    if (m->balance == BALANCE_LOSSFREE && (!router->depth_weights || m->combine == COMBINE_RULE_SOFT))
+        return FAIL(err, "/model/balance", "lossfree is for router token where tokens stop, whose depths have a bias; got router %s, combine %s", router->name, combines[m->combine]);
+    if (m->balance != BALANCE_NONE && !decides)
         return FAIL(err, "/model/balance", "must be none for router %s, whose budget is given; got %s", router->name, balances[m->balance]);
-    if (m->z_weight > 0 && router->capacities && m->router_placement == PLACEMENT_ONCE)
+    if (m->z_weight > 0 && !decides && m->router_placement == PLACEMENT_ONCE)
         return FAIL(err, "/model/z_weight", "must be 0 for router %s with placement once; got %g", router->name, m->z_weight);
     return true;
 }
@@ -234,9 +253,12 @@ static bool prepare(void *self, Error *err) {
 
 /* ---- weights ---- */
 
+/* Depth, for rates by layer, of the block of the stack that recursion r applies k-th. */
+static int owner_depth(const MorVit *m, int r, int k) { return stack_index(m, r * m->blocks_per_recursion + k) + (m->middle ? 2 : 1); }
+
 static void condition_params(MorVit *m, Params *p, int r, int k) {
     MorCondition   *c = &m->condition[r * m->blocks_per_recursion + k];
-    const int       D = m->embed_dim, F = m->mlp_width, depth = 1 + r;
+    const int       D = m->embed_dim, F = m->mlp_width, depth = owner_depth(m, r, k);
     const ParamSpec one = {INIT_ONE, PARAM_PLAIN, depth, 0}, zero = {INIT_ZERO, PARAM_PLAIN, depth, 0};
     const ParamSpec weight = {INIT_NORMAL_002, PARAM_DECAYED, depth, 0}, none = {INIT_ZERO, PARAM_DECAYED, depth, 0};
     if (m->loop_conditioning == LOOP_NORM) {
@@ -273,7 +295,7 @@ static void each_param(void *self, Params *p) {
     }
     if (m->middle) vit_block_params(&m->last, p, D, F, end - 1, "last.");
     for (int r = 0; r < m->recursions; r++) {
-        if (m->loop_conditioning == LOOP_STEP_EMBED) param_add(p, &m->step_embed[r], plain, 2, (int64_t[]){1, D}, "loop.%d.embed", r);
+        if (m->loop_conditioning == LOOP_STEP_EMBED) param_add(p, &m->step_embed[r], (ParamSpec){INIT_NORMAL_002, PARAM_PLAIN, owner_depth(m, r, 0), 0}, 2, (int64_t[]){1, D}, "loop.%d.embed", r);
         for (int k = 0; k < m->blocks_per_recursion; k++) condition_params(m, p, r, k);
     }
     if (m->router->learned && m->router_placement == PLACEMENT_ONCE) {
@@ -302,6 +324,7 @@ static void after_step(void *self) {
         const double lacks = sum / m->recursions - m->load[j];
         m->router_bias->data[j] += (Real)(lacks > 0 ? m->balance_rate : lacks < 0 ? -m->balance_rate : 0);
     }
+    memset(m->load, 0, sizeof m->load);                  /* counted over all passes of a step */
 }
 
 /* ---- keys and values ---- */
@@ -433,12 +456,10 @@ static Tensor *partial_tail(MorRun *run, Tensor *h) {
     if (m->tail_tokens == TAIL_CLS || m->kv != KV_ACTIVE) {
         slot_open(run, &once);
         use.slot  = &once;
-        use.fresh = use.frozen = true;
-        for (int i = 0; i < run->active->n; i++) run->taken[run->active->index[i]] += ROUTE_STEPS_MAX;   /* all others have stopped */
+        use.fresh = use.frozen = true;                   /* all others have stopped */
     }
     Tensor *x = op_gather_rows(t, h, run->active->index, run->active->n);
     Tensor *y = mor_block(run, &m->last, x, &use);
-    for (int i = 0; use.slot != NULL && i < run->active->n; i++) run->taken[run->active->index[i]] -= ROUTE_STEPS_MAX;
     return op_combine_rows(t, h, y, NULL, NULL, (CombineRule){.index = run->active->index, .gate_at = route.gate_at, .constant = 1,
                                                               .before = tape_recording(t) ? x : NULL});
 }

@@ -52,11 +52,16 @@ typedef struct Router {
     bool        by_layer;            /* decides on every block, first and last included */
     bool        capacities;          /* keeps a share of the tokens in each recursion, which must be given */
     bool        learned;             /* has a net */
+    bool        depth_weights;       /* its softmax over depths is the gate (token) */
     int       (*n_outputs)(const MorVit *m);                     /* of a net that is asked once */
     void      (*embedded)(MorRun *run, Tensor *x);               /* before any block: x (B T,D). NULL: nothing to do */
     void      (*begin)(MorRun *run, Tensor *h);                  /* before the first step: h (B T,D). NULL */
     /* Step s: route->next becomes the rows that go on, with their gates. Between route_begin and route_end. */
     void      (*choose)(MorRun *run, Tensor *h, int s, MorRoute *route);
+    /* Closed form: rows of a step of t rows, `after` in the next one, that come back through a gate (no arithmetic otherwise);
+     * element operations on each answer of the net at inference. NULL: none. */
+    int64_t   (*gated_rows)(const MorVit *m, int64_t t, int64_t after, bool last);
+    int       (*answer_cost)(const MorVit *m);
 } Router;
 
 #define ROUTER(name) extern const Router router_##name;
@@ -87,15 +92,15 @@ struct MorVit {
     RouterNet    net[MOR_MAX_RECURSIONS];                        /* one a recursion, or the first alone */
     Tensor      *router_bias;                                    /* (R) buffer of the loss-free balance, or NULL */
     Tensor      *norm_w, *norm_b, *head_w, *head_b;
-    double       load[MOR_MAX_RECURSIONS];                       /* rows that chose each depth in the last training pass */
+    double       load[MOR_MAX_RECURSIONS];                       /* rows that chose each depth in the training passes since the last step */
 };
 
 /* Unrolled block l = 0 .. L-1: its weights. */
 VitBlock *mor_block_at(MorVit *m, int l);
 /* Number of the unrolled stack block, r K + k; -1 for the first and the last block. */
 int       mor_stack_position(const MorVit *m, int l);
-/* Patches (with a routed class token: tokens) that recursion r keeps of an image; capacity c: max(1, floor(c n + 1e-9)). */
-int       mor_keep(const MorVit *m, int r, double capacity);
+/* Patches (with a routed class token: tokens) that a recursion of capacity c keeps of an image: max(1, floor(c n + 1e-9)). */
+int       mor_keep(const MorVit *m, double capacity);
 double    mor_capacity(const MorVit *m, int r);
 
 void mor_vit_count(const void *self, const RouteCounts *route, ModelCounts *out);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 void router_net_params(RouterNet *net, Params *p, const MorVit *m, int n_outputs, const char *prefix) {
-    const ParamSpec weight = {INIT_NORMAL_002, PARAM_DECAYED, m->n_layers + 1, 0};
+    const ParamSpec weight = {INIT_NORMAL_002, PARAM_DECAYED, -1, 0};      /* new, as the head: the highest rate */
     const int       D = m->embed_dim, wide = 2 * D;
     net->n_layers = m->router_net == NET_MLP2 ? 2 : m->router_net == NET_MLP3 ? 3 : 1;
     net->dw       = NULL;

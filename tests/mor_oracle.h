@@ -21,6 +21,7 @@ typedef struct Oracle {
     int            T, D, F, H;
     double         h[ORACLE_T][ORACLE_D];
     double         embedded[ORACLE_T][ORACLE_D];
+    double         before[ORACLE_R][ORACLE_T][ORACLE_D];   /* the stream as recursion r found it */
     double         score[ORACLE_R][ORACLE_T];        /* of recursion r; of patches (and a routed class token) */
     double         once[ORACLE_T][ORACLE_L];         /* answers of a net asked once */
     double         kv[ORACLE_L][ORACLE_T][2 * ORACLE_D];   /* saved keys and values of a stack position */
@@ -210,6 +211,7 @@ static inline void oracle_recursion(Oracle *o, int r, int first, double h0[][ORA
     const Real   *embed = oracle_weight(o, "loop.%d.embed", r);
     char          name[32];
     snprintf(name, sizeof name, "routers.%d", r);
+    memcpy(o->before[r], o->h, sizeof o->h);
     for (int i = 0; i < o->T; i++) {
         active[i]    = o->depth[i] > r;
         candidate[i] = o->depth[i] >= r && (i > 0 || m->cls == CLS_ROUTED);
@@ -218,6 +220,7 @@ static inline void oracle_recursion(Oracle *o, int r, int first, double h0[][ORA
         if (m->router == &router_expert && candidate[i]) {
             if (m->router_placement == PLACEMENT_ONCE) o->score[r][i] = o->once[i][r];
             else                                       oracle_net(o, name, o->h, i, candidate, 1, &o->score[r][i]);
+            o->score[r][i] /= m->temperature;
         }
         for (int d = 0; d < o->D; d++) x[i][d] = o->h[i][d] + (embed != NULL && active[i] ? (double)embed[d] : 0);
     }

@@ -3,6 +3,8 @@
  * equalities with the plain ViT, initialisation from one, losses of routers, and refusals by name. */
 #include "tests/mor_oracle.h"
 
+#include "models/mor_route.h"
+
 #include "baselines/registry.h"
 
 #include <setjmp.h>
@@ -173,6 +175,12 @@ static void check_selections(const MorVit *m, const ModelOutput *y, int B) {
                 assert_int_equal(active, (k < 1 ? 1 : k) + (m->cls == CLS_ALWAYS));
             }
         }
+    for (int s = 0; m->router->capacities && m->select == SELECT_BATCHK && m->cls == CLS_ALWAYS && s < m->n_steps; s++) {
+        const int k = (int)floor(schedule_value(&m->capacity, m->recursions, s) * m->n_patches + 1e-9);
+        int       active = 0;
+        for (int b = 0; b < B; b++) active += y->active[b * m->n_steps + s] - 1;
+        assert_int_equal(active, B * (k < 1 ? 1 : k));
+    }
     for (int i = 0; i < B * m->T; i++) {
         assert_true(y->depth[i] >= 0 && y->depth[i] <= m->n_steps);
         histogram[y->depth[i]]++;
@@ -315,29 +323,30 @@ static void properties_hold_for_a_thousand_configurations(void **state) {
 
 /* ---- checkers are shown something wrong ---- */
 
-/* A model that computes one inactive row: its counts no longer agree. */
-static void a_row_computed_for_nothing_is_noticed(void **state) {
+/* A router that scores all tokens instead of its candidates, and says nothing of it. */
+static void wasteful_choice(MorRun *run, Tensor *h, int r, MorRoute *route) {
+    scope_open(run->tape, "router", -1);
+    op_row_scores(run->tape, h, run->m->net[r].w[0], run->all->index, run->all->n);
+    scope_close_many(run->tape, NULL, 0);
+    router_expert.choose(run, h, r, route);
+}
+
+static void rows_computed_for_nothing_are_counted_and_noticed(void **state) {
     (void)state;
     Tape       *tape = tape_on(&backend_reference);
     Model      *model = model_of("img_size=8 patch_size=2 in_chans=1 embed_dim=8 num_heads=2 mlp_ratio=2 num_classes=3 recursions=3 capacity=linear");
     MorVit     *m = model->self;
+    Router      wasteful = router_expert;
     Real       *images = random_images(m, 2);
     ModelOutput y;
-    int32_t     depth[2 * ORACLE_T];
-    run(model, tape, (TapeStep){0}, false, images, 2, 0, NULL, &y);
-    memcpy(depth, y.depth, (size_t)(2 * m->T) * sizeof *depth);
-    const RouteCounts chosen = {.n_steps = 3, .active = {y.active[0], y.active[1], y.active[2]}};
-    ModelCounts c;
-    model->kind->count(m, &chosen, &c);
-    for (int i = 1; i < m->T; i++)
-        if (depth[i] == 1) {                                       /* one row of image 0 goes on, though the router stopped it */
-            depth[i] = 2;
-            break;
-        }
-    run(model, tape, (TapeStep){0}, false, images, 2, 0, depth, &y);
-    const int64_t D = m->embed_dim, t = chosen.active[1];
-    const int64_t extra = 4 * D * D + 2 * D * m->mlp_width + 2 * D * ((t + 1) * (t + 1) - t * t) + D;      /* the row, its pairs, its score in the last recursion */
-    assert_int_equal(profile_total(tape_profile(tape), 0, 0).macs - 2 * c.macs, extra);
+    wasteful.choose = wasteful_choice;
+    for (int waste = 0; waste < 2; waste++) {
+        int64_t sum = 0, least = INT64_MAX, most = 0;
+        if (waste) m->router = &wasteful;
+        run(model, tape, (TapeStep){0}, false, images, 2, 0, NULL, &y);
+        model_count_images(model, &y, 2, &sum, &least, &most);
+        assert_int_equal(profile_total(tape_profile(tape), 0, 0).macs - sum, waste ? 3 * 2 * m->T * m->embed_dim : 0);
+    }
     free(images);
     model_destroy(model);
     tape_destroy(tape);
@@ -465,32 +474,78 @@ static void permuted_patches_with_their_positions_give_permuted_depths(void **st
 
 /* ---- training ---- */
 
+/* dloss/dw_r = 1/n sum over the n candidates of (sigmoid(s) - chosen) h: no other token has a part in it. For the last router that is
+ * all there is, since later selections are none. Backwards from the auxiliary loss alone: nothing else brings a gradient. */
 static void the_auxiliary_loss_leaves_tokens_alone_that_are_no_candidates(void **state) {
     (void)state;
-    Model      *model = model_of(SIZES "recursions=3 capacity=linear aux_weight=1");
-    MorVit     *m = model->self;
-    Tape       *tape = tape_on(&backend_reference);
-    Real       *images = random_images(m, 1);
-    Error       err = {0};
-    ModelOutput y;
-    assert_true(params_want_grads(model->params, &err));
-    params_zero_grads(model->params);
-    run(model, tape, (TapeStep){.training = true}, true, images, 1, 0, NULL, &y);
-    assert_int_equal(y.n_loss_parts, 1);
-    assert_string_equal(y.loss_part[0].name, "aux_bce");
-    tape_backward(tape, y.auxiliary_loss);
-    params_settle_grads(model->params);
-    for (int c = 0; c < m->num_classes; c++) assert_true(m->head_b->grad[c] == 0);        /* nothing reaches the head */
-    double sum = 0;
-    for (int d = 0; d < m->embed_dim; d++) sum += fabs((double)m->net[2].w[0]->grad[d]);
-    assert_true(sum > 0);
-    /* router 2 is trained by the tokens of recursion 2 alone: its gradient is the sum of (q - y) h over them, no others */
-    int candidates = 0;
-    for (int i = 1; i < m->T; i++) candidates += y.depth[i] >= 2;
-    assert_int_equal(candidates, y.active[1] - 1);
-    free(images);
-    tape_destroy(tape);
-    model_destroy(model);
+    static const char *const kinds[] = {SIZES "recursions=3 capacity=linear aux_weight=1", SIZES "recursions=3 capacity=linear aux_weight=1 combine=replace kv=update"};
+    for (int kind = 0; kind < 2; kind++) {
+        Model      *model = model_of(kinds[kind]);
+        MorVit     *m = model->self;
+        Tape       *tape = tape_on(&backend_reference);
+        Real       *images = random_images(m, 1);
+        Error       err = {0};
+        ModelOutput y;
+        static Oracle o;
+        int32_t     depth[ORACLE_T];
+        double      expected[ORACLE_D] = {0}, size = 0;
+        int         n = 0;
+        assert_true(params_want_grads(model->params, &err));
+        params_zero_grads(model->params);
+        run(model, tape, (TapeStep){.training = true}, true, images, 1, 0, NULL, &y);
+        assert_int_equal(y.n_loss_parts, 1);
+        assert_string_equal(y.loss_part[0].name, "aux_bce");
+        memcpy(depth, y.depth, (size_t)m->T * sizeof *depth);
+        oracle_run(&o, model, images, depth);
+        for (int i = 1; i < m->T; i++) n += depth[i] >= 2;
+        for (int i = 1; i < m->T; i++)
+            for (int d = 0; depth[i] >= 2 && d < m->embed_dim; d++)
+                expected[d] += (1 / (1 + exp(-o.score[2][i])) - (depth[i] > 2)) * o.before[2][i][d] / n;
+        tape_backward(tape, y.auxiliary_loss);
+        params_settle_grads(model->params);
+        for (int c = 0; c < m->num_classes; c++) assert_true(m->head_b->grad[c] == 0);        /* nothing reaches the head */
+        for (int d = 0; d < m->embed_dim; d++) size = fmax(size, fabs(expected[d]));
+        assert_true(size > 0.01);
+        for (int d = 0; d < m->embed_dim; d++) assert_true(fabs((double)m->net[2].w[0]->grad[d] - expected[d]) <= 1e-5 * size);
+        free(images);
+        tape_destroy(tape);
+        model_destroy(model);
+    }
+}
+
+/* What is frozen brings no gradient; those of the rest stay what they are: blocks that write over the stream put it back all the same. */
+static void frozen_parts_leave_the_gradients_of_the_others_alone(void **state) {
+    (void)state;
+    static const char *const kinds[] = {SIZES "recursions=3 capacity=linear combine=replace", SIZES "recursions=3 capacity=linear kv=share",
+                                        SIZES "recursions=3 capacity=linear kv=update combine=paper", SIZES "recursions=3 capacity=[0.9,0.5,0.2] kv=all combine=replace"};
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
+        Model *model = model_of(kinds[kind]);
+        Tape  *tape = tape_on(&backend_reference);
+        Real  *images = random_images(model->self, 2), kept[3][ORACLE_D];
+        Error  err = {0};
+        const MorVit *m = model->self;
+        assert_true(params_want_grads(model->params, &err));
+        for (int frozen = 0; frozen < 2; frozen++) {
+            ModelOutput y;
+            for (int i = 0; i < params_count(model->params); i++) {
+                Param *p = params_at(model->params, i);
+                p->tensor->needs_grad = frozen == 0 || strncmp(p->name, "routers.", 8) == 0;
+            }
+            params_zero_grads(model->params);
+            run(model, tape, (TapeStep){.training = true}, true, images, 2, 0, NULL, &y);
+            tape_backward(tape, op_add(tape, op_cross_entropy(tape, y.logits, (int32_t[]){0, 1}, NULL, 0), y.auxiliary_loss));
+            assert_false(tape_failed(tape));
+            for (int r = 0; r < 3; r++)
+                for (int d = 0; d < m->embed_dim; d++) {
+                    const Real g = m->net[r].w[0]->grad[d];
+                    if (frozen == 0) kept[r][d] = g;
+                    else             assert_true(fabs((double)(g - kept[r][d])) <= 1e-5 * (1e-3 + fabs((double)kept[r][d])));
+                }
+        }
+        free(images);
+        tape_destroy(tape);
+        model_destroy(model);
+    }
 }
 
 static void the_loss_free_bias_moves_against_the_load(void **state) {
@@ -666,6 +721,11 @@ static void a_trained_vit_gives_its_layers_by_rule(void **state) {
         mean += (double)params_find(vit->params, name)->tensor->data[7] / 3;
     }
     assert_true(fabs(mean - (double)params_find(model->params, "stack.0.attn.proj.weight")->tensor->data[7]) < 1e-6);
+    Real drawn[16];
+    memcpy(drawn, params_find(model->params, "stack.1.mlp.fc2.weight")->tensor->data, sizeof drawn);
+    assert_true(model->kind->init_from(model->self, vit, "random", &err));
+    assert_memory_equal(drawn, params_find(model->params, "stack.1.mlp.fc2.weight")->tensor->data, sizeof drawn);
+    assert_true(params_find(model->params, "norm.bias")->tensor->data[3] == params_find(vit->params, "norm.bias")->tensor->data[3]);
     assert_false(model->kind->init_from(model->self, vit, "stepwize", &err));
     assert_non_null(strstr(err.message, "known: stepwise, average"));
     model_destroy(model);
@@ -686,6 +746,11 @@ static void impossible_settings_are_refused_by_name(void **state) {
         {"recursions=3", "/model/capacity", "must be given for router expert"},
         {"recursions=2 capacity=[1,1.4]", "/model/capacity/1", "must be in"},
         {"capacity=linear combine=soft", "/model/combine", "soft is for router token"},
+        {"router=layer combine=paper", "/model/combine", "must be delta or replace for router layer"},
+        {"router=token alpha=0.5", "/model/alpha", "must be 1 for router token"},
+        {"router=random capacity=linear activation=tanh", "/model/activation", "must be sigmoid for router random"},
+        {"router=none temperature=2", "/model/temperature", "must be 1 for router none"},
+        {"router=token combine=soft balance=lossfree", "/model/balance", "where tokens stop"},
         {"router=layer kv=active", "/model/kv", "must be all for router layer"},
         {"router=token select=threshold", "/model/select", "must be topk for router token"},
         {"router=random capacity=linear select=threshold", "/model/select", "whose scores mean nothing"},
@@ -717,12 +782,13 @@ int main(void) {
 #else
         cmocka_unit_test(properties_hold_for_a_thousand_configurations),
 #endif
-        cmocka_unit_test(a_row_computed_for_nothing_is_noticed),
+        cmocka_unit_test(rows_computed_for_nothing_are_counted_and_noticed),
         cmocka_unit_test(an_oracle_with_other_depths_disagrees),
         cmocka_unit_test(capacity_one_and_replace_is_the_unrolled_tied_vit_bit_for_bit),
         cmocka_unit_test(one_recursion_without_a_router_is_the_k_layer_vit_bit_for_bit),
         cmocka_unit_test(permuted_patches_with_their_positions_give_permuted_depths),
         cmocka_unit_test(the_auxiliary_loss_leaves_tokens_alone_that_are_no_candidates),
+        cmocka_unit_test(frozen_parts_leave_the_gradients_of_the_others_alone),
         cmocka_unit_test(the_loss_free_bias_moves_against_the_load),
         cmocka_unit_test(capacities_fall_from_one_while_they_warm_up),
         cmocka_unit_test(random_choices_are_addressed_by_step_image_and_patch),

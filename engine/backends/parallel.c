@@ -353,8 +353,9 @@ void parallel_neighbour_mix(const NeighbourArgs *a) {
             float *y = a->y + i * D;
             memset(y, 0, (size_t)D * sizeof *y);
             for (int j = 0; j < 9; j++) {
+                if (a->neighbour[i * 9 + j] < 0) continue;
                 const float *x = a->x + a->neighbour[i * 9 + j] * D;
-                for (int64_t d = 0; a->neighbour[i * 9 + j] >= 0 && d < D; d++) y[d] += w[j * D + d] * x[d];
+                for (int64_t d = 0; d < D; d++) y[d] += w[j * D + d] * x[d];
             }
         }
 }

@@ -51,13 +51,13 @@ static void backward(Node *n) {
     if (views_cover(in)) {
         dq = dk = dv = grad_cover(n, in->q.rows, &a.assign);
     } else {
-        dq = grad_add(n, in->q.rows);
-        dk = grad_add(n, in->k.rows);
-        dv = grad_add(n, in->v.rows);
+        /* saved keys and values of a frozen part may want none while the queries do */
+        dq = grad_or_nowhere(n, in->q.rows);
+        dk = in->k.rows == in->q.rows ? dq : grad_or_nowhere(n, in->k.rows);
+        dv = in->v.rows == in->k.rows ? dk : in->v.rows == in->q.rows ? dq : grad_or_nowhere(n, in->v.rows);
     }
     a.dbias = grad_add(n, in->bias);
-    if (tape_failed(n->tape) || (dq == NULL && dk == NULL && dv == NULL && a.dbias == NULL)) return;
-    CHECK(dq != NULL && dk != NULL && dv != NULL, "attention: q, k and v want gradients together or not at all");
+    if (tape_failed(n->tape) || dq == NULL) return;      /* views of one matrix that wants none */
     a.dq   = dq + in->q.column;
     a.dk   = dk + in->k.column;
     a.dv   = dv + in->v.column;

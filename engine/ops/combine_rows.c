@@ -21,11 +21,14 @@ static void forward(Node *n) {
     tape_backend(n->tape)->combine_rows(&a);
 }
 
+static void undo(Node *n) {
+    const CombineArgs a = args(n);
+    tape_backend(n->tape)->put_rows(a.n, a.D, ((const CombineRows *)n->saved)->rule.before->data, a.index, n->out->data);
+}
+
 static void backward(Node *n) {
-    const CombineRows *op = n->saved;
-    const Backend     *be = tape_backend(n->tape);
-    CombineArgs        a  = args(n);
-    if (op->rule.before != NULL) be->put_rows(a.n, a.D, op->rule.before->data, a.index, n->out->data);
+    const Backend *be = tape_backend(n->tape);
+    CombineArgs    a  = args(n);
     a.dh    = n->out->grad;
     a.dy    = grad_add(n, n->in[1]);
     a.dbase = grad_add(n, n->in[2]);
@@ -70,6 +73,7 @@ Tensor *op_combine_rows(Tape *tape, Tensor *h, Tensor *y, Tensor *base, Tensor *
     Node *n = node_begin(tape, &op_kind_combine_rows, sizeof(CombineRows));
     n->in[0] = h; n->in[1] = y; n->in[2] = base; n->in[3] = gate;
     ((CombineRows *)n->saved)->rule = rule;
+    n->undo = rule.before != NULL ? undo : NULL;
     return node_run(n, tape_recording(tape) ? tensor_from(tape, 2, h->dim, h->data, false) : h);
 }
 

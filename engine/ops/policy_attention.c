@@ -30,18 +30,10 @@ static void forward(Node *n) {
     tape_policy_attention(n->tape, &p, false);
 }
 
-/* A frozen backbone wants no gradient of q, k and v, but its predictors want the policy's: then it goes nowhere. */
-static Real *grad_or_nowhere(Node *n, Tensor *x) {
-    Real *grad = grad_add(n, x);
-    if (grad != NULL || tape_failed(n->tape)) return grad;
-    const size_t bytes = (size_t)tensor_count(x) * sizeof *grad;
-    grad = tape_alloc(n->tape, bytes);
-    return grad != NULL ? memset(grad, 0, bytes) : NULL;
-}
-
 static void backward(Node *n) {
     const AttentionInput *in = &((const PolicyAttention *)n->saved)->in;
     PolicyAttentionArgs   p  = args(n);
+    /* a frozen backbone wants no gradient of q, k and v, but its predictors want the policy's */
     Real *dq = grad_or_nowhere(n, in->q.rows), *dk = in->k.rows == in->q.rows ? dq : grad_or_nowhere(n, in->k.rows),
          *dv = in->v.rows == in->q.rows ? dq : grad_or_nowhere(n, in->v.rows);
     p.dpolicy = grad_add(n, n->in[3]);

@@ -15,11 +15,15 @@ static void forward(Node *n) {
     be->put_rows(n_rows, D, n->in[1]->data, op->index, n->out->data);
 }
 
+static void undo(Node *n) {
+    const ReplaceRows *op = n->saved;
+    tape_backend(n->tape)->put_rows(n->in[1]->dim[0], n->out->dim[1], op->old, op->index, n->out->data);
+}
+
 static void backward(Node *n) {
     const ReplaceRows *op = n->saved;
     const Backend     *be = tape_backend(n->tape);
     const int64_t n_rows = n->in[1]->dim[0], D = n->out->dim[1];
-    be->put_rows(n_rows, D, op->old, op->index, n->out->data);
     bool  assign;
     Real *drows = grad_cover(n, n->in[1], &assign);
     if (drows != NULL && assign) be->gather_rows(n_rows, D, n->out->grad, op->index, drows);
@@ -56,6 +60,7 @@ Tensor *op_replace_rows(Tape *tape, Tensor *base, Tensor *rows, const int32_t *i
     op->index = index;
     if (!tape_recording(tape)) return node_run(n, base);
     op->old = tape_alloc(tape, (size_t)tensor_count(rows) * sizeof(Real) + sizeof(Real));
+    n->undo = undo;
     return node_run(n, tensor_from(tape, 2, base->dim, base->data, false));
 }
 

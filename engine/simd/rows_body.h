@@ -248,7 +248,6 @@ static void column_sums(int64_t M, int64_t N, const float *x, int64_t ld, float 
         }
 }
 
-/* In double, since squares of floats leave float's range; sixteen sums, so that the compiler keeps them in vectors. */
 static float dot(int64_t n, const float *x, const float *y) {
     Vec     sum = vec_set1(0);
     int64_t i   = 0;
@@ -257,6 +256,7 @@ static float dot(int64_t n, const float *x, const float *y) {
     return vec_sum(sum);
 }
 
+/* In double, since squares of floats leave float's range; sixteen sums, so that the compiler keeps them in vectors. */
 static double sum_squares(int64_t n, const float *x) {
     double  s[16] = {0}, total = 0;
     int64_t i = 0;

@@ -1,16 +1,29 @@
 /* Expert choice (Bae et al. 2025, section 2.2): recursion r keeps the k_r best-scored of the tokens that recursion r-1 kept.
- *   s = net_r(h) (or, with placement once, entry r of one net's answer on the embedded tokens),  g = alpha act(s)
+ *   s = net_r(h) / temperature (or, with placement once, entry r of one net's answer on the embedded tokens),  g = alpha act(s)
  * Selections are nested; a token that leaves never comes back. The class token always goes on (cls: always) or competes.
  * Training adds BCE(s, chosen), averaged over the candidates of the batch and summed over the recursions. */
 #include "models/mor_route.h"
 
 static int n_outputs(const MorVit *m) { return m->recursions; }
 
+static int64_t gated_rows(const MorVit *m, int64_t t, int64_t after, bool last) {
+    (void)after; (void)last;
+    if (m->combine == COMBINE_RULE_REPLACE) return 0;
+    return t - (m->cls == CLS_ALWAYS && m->combine == COMBINE_RULE_DELTA);       /* whose gate is one */
+}
+
+/* Temperature and gate. */
+static int answer_cost(const MorVit *m) { return (m->temperature != 1) + (m->router_placement == PLACEMENT_ONCE || m->combine != COMBINE_RULE_REPLACE); }
+
+static Tensor *tempered(const MorRun *run, Tensor *scores) {
+    return run->m->temperature == 1 ? scores : op_scale(run->tape, scores, 1 / run->m->temperature);
+}
+
 static void embedded(MorRun *run, Tensor *x) {
     const MorVit *m = run->m;
     if (m->router_placement != PLACEMENT_ONCE) return;
     scope_open(run->tape, "router", -1);
-    run->scores = router_net_scores(run, &m->net[0], m->router_detach ? detached(run->tape, x) : x, &run->all->rows);
+    run->scores = tempered(run, router_net_scores(run, &m->net[0], m->router_detach ? detached(run->tape, x) : x, &run->all->rows));
     run->gates  = op_gate(run->tape, run->scores, (GateActivation)m->activation, m->alpha);
     scope_close_many(run->tape, (Tensor **[]){&run->scores, &run->gates}, 2);
 }
@@ -36,6 +49,7 @@ static void score(MorRun *run, Tensor *h, int r, Candidates *c, Tensor **scores,
         const TokenRows rows = {run->B, c->offset, patch, run->in->image_id};
         *scores = router_net_scores(run, net, op_gather_rows(t, x, c->row, patch != NULL ? c->n : 0), &rows);
     }
+    *scores = tempered(run, *scores);
     *gates = m->combine == COMBINE_RULE_REPLACE ? NULL : op_gate(t, *scores, (GateActivation)m->activation, m->alpha);
     scope_close_many(t, (Tensor **[]){scores, gates}, 2);
 }
@@ -64,4 +78,4 @@ static void choose(MorRun *run, Tensor *h, int r, MorRoute *route) {
 }
 
 const Router router_expert = {.name = "expert", .paper = "Bae et al. 2025, Mixture-of-Recursions, expert choice", .capacities = true,
-                              .learned = true, .n_outputs = n_outputs, .embedded = embedded, .choose = choose};
+                              .learned = true, .n_outputs = n_outputs, .embedded = embedded, .choose = choose, .gated_rows = gated_rows, .answer_cost = answer_cost};

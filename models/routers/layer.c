@@ -41,6 +41,7 @@ static void decide(MorRun *run, const Tensor *z) {
         for (int l = 1; l < L; l++)
             if (logit[l] > logit[best]) best = l;
         run->depth[i] = given != NULL ? given[i] : run->all->rows.patch[i] < 0 ? L : best + 1;
+        CHECK(run->depth[i] >= 1 && run->depth[i] <= L, "token %d is given depth %d of %d", i, run->depth[i], L);
     }
 }
 

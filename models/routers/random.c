@@ -21,4 +21,10 @@ static void choose(MorRun *run, Tensor *h, int r, MorRoute *route) {
     scope_close_many(run->tape, NULL, 0);
 }
 
-const Router router_random = {.name = "random", .paper = "control", .capacities = true, .choose = choose};
+static int64_t gated_rows(const MorVit *m, int64_t t, int64_t after, bool last) {
+    (void)after; (void)last;
+    const bool delta = m->combine == COMBINE_RULE_DELTA;
+    return m->combine == COMBINE_RULE_REPLACE || (delta && m->alpha == 1) ? 0 : t - (m->cls == CLS_ALWAYS && delta);
+}
+
+const Router router_random = {.name = "random", .paper = "control", .capacities = true, .choose = choose, .gated_rows = gated_rows};

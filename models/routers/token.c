@@ -19,12 +19,12 @@ static int best_depth(int R, const Real *p, const Real *bias) {
 static void decide(MorRun *run, const Tensor *p) {
     MorVit        *m     = run->m;
     const int32_t *given = run->in->given != NULL ? run->in->given->depth : NULL;
-    if (run->training) memset(m->load, 0, sizeof m->load);
     for (int i = 0; i < run->all->n; i++) {
         const bool cls = run->all->rows.patch[i] < 0;
         run->depth[i]  = m->combine == COMBINE_RULE_SOFT ? m->recursions : given != NULL ? given[i] : cls ? m->recursions
                        : best_depth(m->recursions, p->data + (int64_t)i * m->recursions, m->router_bias != NULL ? m->router_bias->data : NULL);
-        if (run->training && !cls) m->load[run->depth[i] - 1]++;
+        CHECK(run->depth[i] >= 1 && run->depth[i] <= m->recursions, "token %d is given depth %d of %d", i, run->depth[i], m->recursions);
+        if (run->losses && !cls) m->load[run->depth[i] - 1]++;
     }
 }
 
@@ -37,7 +37,7 @@ static void begin(MorRun *run, Tensor *h) {
     run_add_router_losses(run, z, run->patch_rows, run->patch_rows, n_patches);
     run->gates = op_softmax(t, m->temperature == 1 ? z : op_scale(t, z, 1 / m->temperature));
     run->gates = scope_close(t, run->gates);
-    run->h0    = h;
+    if (m->combine == COMBINE_RULE_DELTA || m->combine == COMBINE_RULE_PAPER) run->h0 = h;
     if (!tape_failed(t)) decide(run, run->gates);
 }
 
@@ -59,5 +59,15 @@ static void choose(MorRun *run, Tensor *h, int r, MorRoute *route) {
     }
 }
 
-const Router router_token = {.name = "token", .paper = "Bae et al. 2025, Mixture-of-Recursions, token choice", .learned = true,
-                             .n_outputs = n_outputs, .begin = begin, .choose = choose};
+/* Rows that finish; soft: all, into the mixture. The class token is a row of its own but under paper. */
+static int64_t gated_rows(const MorVit *m, int64_t t, int64_t after, bool last) {
+    if (m->combine == COMBINE_RULE_SOFT)    return last ? t - 1 : t;
+    if (m->combine == COMBINE_RULE_REPLACE) return 0;
+    return last ? t - (m->combine == COMBINE_RULE_DELTA) : t - after;
+}
+
+/* Temperature and softmax. */
+static int answer_cost(const MorVit *m) { return (m->temperature != 1) + 2; }
+
+const Router router_token = {.name = "token", .paper = "Bae et al. 2025, Mixture-of-Recursions, token choice", .learned = true, .depth_weights = true,
+                             .n_outputs = n_outputs, .begin = begin, .choose = choose, .gated_rows = gated_rows, .answer_cost = answer_cost};
