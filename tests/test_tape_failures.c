@@ -176,6 +176,13 @@ static const OtherModel padded_tiny_vit = {&model_tiny_vit, "img_size=8 in_chans
 static const OtherModel dynamic_vit = {&model_dynamic_vit, "img_size=8 patch_size=2 in_chans=2 embed_dim=8 depth=2 num_heads=2 num_classes=5 mlp_ratio=2 "
                                        "pruning_loc=[0,1] token_ratio=[0.5,0.25]"};
 
+#define SMALL_MOR "img_size=8 patch_size=2 in_chans=2 embed_dim=8 num_heads=2 num_classes=5 mlp_ratio=2 recursions=2 "
+static const OtherModel mor_expert = {&model_mor_vit, SMALL_MOR "capacity=[0.8,0.4] kv=all loop_conditioning=lora lora_rank=2 router_net=spatial deep_supervision=0.1"};
+static const OtherModel mor_token  = {&model_mor_vit, SMALL_MOR "router=token kv=update tail_tokens=cls loop_conditioning=scale"};
+static const OtherModel mor_soft   = {&model_mor_vit, SMALL_MOR "router=token combine=soft pool=mean"};
+static const OtherModel mor_layer  = {&model_mor_vit, SMALL_MOR "router=layer"};
+static const OtherModel mor_share  = {&model_mor_vit, SMALL_MOR "capacity=[1,0.4] kv=share router_net=mlp2 router_placement=once combine=paper tail_tokens=active"};
+
 /* Inference and a training step (with tokens asked for), each request failing once; afterwards the answer is the right one. */
 static void this_model_survives_every_failed_request(void **state) {
     const OtherModel *other = *state;
@@ -299,6 +306,11 @@ int main(void) {
         cmocka_unit_test(inference_survives_every_failed_request),
         {"tiny_vit_survives_every_failed_request", this_model_survives_every_failed_request, NULL, NULL, (void *)(uintptr_t)&tiny_vit},
         {"tiny_vit_with_padding_survives_every_failed_request", this_model_survives_every_failed_request, NULL, NULL, (void *)(uintptr_t)&padded_tiny_vit},
+        {"mor_vit_expert_survives_every_failed_request", this_model_survives_every_failed_request, NULL, NULL, (void *)(uintptr_t)&mor_expert},
+        {"mor_vit_token_survives_every_failed_request", this_model_survives_every_failed_request, NULL, NULL, (void *)(uintptr_t)&mor_token},
+        {"mor_vit_soft_survives_every_failed_request", this_model_survives_every_failed_request, NULL, NULL, (void *)(uintptr_t)&mor_soft},
+        {"mor_vit_layer_survives_every_failed_request", this_model_survives_every_failed_request, NULL, NULL, (void *)(uintptr_t)&mor_layer},
+        {"mor_vit_share_survives_every_failed_request", this_model_survives_every_failed_request, NULL, NULL, (void *)(uintptr_t)&mor_share},
         {"dynamic_vit_survives_every_failed_request", this_model_survives_every_failed_request, NULL, NULL, (void *)(uintptr_t)&dynamic_vit},
         cmocka_unit_test(images_without_memory_are_survived),
         cmocka_unit_test(a_training_step_survives_every_failed_request),

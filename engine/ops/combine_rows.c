@@ -59,7 +59,7 @@ static Tensor *sample(Tape *tape, int variant) {
 }
 
 Tensor *op_combine_rows(Tape *tape, Tensor *h, Tensor *y, Tensor *base, Tensor *gate, CombineRule rule) {
-    if (tape_failed(tape)) return h;
+    if (tape_failed(tape)) return tensor_new(tape, h->n_dims, h->dim);
     CHECK(h->n_dims == 2 && y->n_dims == 2 && h->dim[1] == y->dim[1], "combine_rows: y is (%lld,%lld), h (%lld,%lld)", (long long)y->dim[0],
           (long long)y->dim[1], (long long)h->dim[0], (long long)h->dim[1]);
     CHECK(base == NULL || (base->dim[0] == y->dim[0] && base->dim[1] == y->dim[1]), "combine_rows: base and y differ in size");

@@ -48,7 +48,7 @@ static Tensor *sample(Tape *tape, int variant) {
 }
 
 Tensor *op_replace_rows(Tape *tape, Tensor *base, Tensor *rows, const int32_t *index) {
-    if (tape_failed(tape)) return base;
+    if (tape_failed(tape)) return tensor_new(tape, base->n_dims, base->dim);
     CHECK(base->n_dims == 2 && rows->n_dims == 2 && base->dim[1] == rows->dim[1], "replace_rows: rows are %lld wide, base %lld",
           (long long)tensor_width(rows), (long long)tensor_width(base));
     for (int64_t i = 0; i < rows->dim[0]; i++)

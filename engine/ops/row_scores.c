@@ -31,7 +31,7 @@ static Tensor *sample(Tape *tape, int variant) {
 }
 
 Tensor *op_row_scores(Tape *tape, Tensor *x, Tensor *w, const int32_t *index, int64_t n_rows) {
-    CHECK(x->n_dims == 2 && tensor_count(w) == x->dim[1], "row_scores: rows are %lld wide, w has %lld entries", (long long)x->dim[1],
+    CHECK(tape_failed(tape) || (x->n_dims == 2 && tensor_count(w) == x->dim[1]), "row_scores: rows are %lld wide, w has %lld entries", (long long)x->dim[1],
           (long long)tensor_count(w));
     for (int64_t i = 0; !tape_failed(tape) && i < n_rows; i++)
         CHECK(index[i] >= 0 && index[i] < x->dim[0], "row_scores: index %lld is %d, rows are %lld", (long long)i, index[i], (long long)x->dim[0]);
