@@ -12,17 +12,16 @@ export MORBENCH_DEBUG=0 NO_COLOR=1
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE MORBENCH_BLAS_CORE
 checked=0 failed=0 without=
 
-# arguments RUN.json: how to evaluate it again, one argument a line; where no preset says it all, by the settings
+# arguments RUN.json MODEL.json: how to evaluate it again, one argument a line; the model by its settings, since a run may have
+# changed its preset's. Exit status 3: its data is a folder that is not here.
 cat >"$dir/arguments.py" <<'END'
-import json, sys
+import json, os, sys
 run = json.load(open(sys.argv[1]))
 model, data, train = run["model"], run["data"].get("test") or run["data"], run["experiment"].get("train", {})
-if model.get("preset"):
-    out = ["--preset", model["preset"]]
-else:
-    json.dump({"model": model["name"], **model["settings"]}, open(sys.argv[2], "w"))
-    out = ["--config", sys.argv[2]]
-out += ["--data", data["name"], "--split", data["split"], "--batch", str(train.get("eval_batch_size", 100)),
+json.dump({"model": model["name"], **model["settings"]}, open(sys.argv[2], "w"))
+folder = run["experiment"].get("data", {}).get("dir")
+if folder and not os.path.isdir(folder): sys.exit(3)
+out = ["--config", sys.argv[2], "--data", folder or data["name"], "--preprocess", run["experiment"].get("data", {}).get("preprocess", "none"), "--split", data["split"], "--batch", str(train.get("eval_batch_size", 100)),
         "--threads", str(run["metrics"]["threads_requested_count"])]
 if data["images_count"] < data["images_split_count"]: out += ["--limit", str(data["images_count"])]
 print("\n".join(out))
@@ -59,7 +58,13 @@ done
 for run in "$reference"/*/run.json; do
     weights=${run%run.json}weights.safetensors
     [ -f "$run" ] && [ -f "$weights" ] || continue
-    if ! python3 "$dir/arguments.py" "$run" "$dir/model.json" >"$dir/arguments"; then
+    python3 "$dir/arguments.py" "$run" "$dir/model.json" >"$dir/arguments"
+    told=$?
+    if [ "$told" -eq 3 ]; then
+        without="the folder of images of $run is not here"
+        echo "skipped: $without"
+        continue
+    elif [ "$told" -ne 0 ]; then
         echo "not ok - $run says not how to evaluate it"
         failed=$((failed + 1))
         continue
