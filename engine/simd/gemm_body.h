@@ -17,6 +17,8 @@ enum {
     NR = 2 * VEC_WIDTH,
     KC = 384,
     NC = 192,
+    AHEAD = 32,                                                  /* rows of a panel, 4 KiB, that are asked for before they are needed: the
+                                                                    hardware's own reading ahead stops at every page */
     A_STRIDE   = KC + 16,                                        /* floats; not a multiple of 4096 bytes */
     PACKED_ROW = (MR + VEC_WIDTH - 1) / VEC_WIDTH * VEC_WIDTH    /* what pack_row may load of a row */
 };
@@ -71,6 +73,8 @@ INLINE void tile(const int rows, const int vecs, const Layout layout, int64_t K,
     (void)s3, (void)s5, (void)s7, (void)s9, (void)s11, (void)s13;
     for (int64_t k = 0; k < K; k++) {
         HIDE_MULTIPLES(s1, s3, s5);
+        __builtin_prefetch(b + AHEAD * NR);
+        if (vecs > 1) __builtin_prefetch(b + AHEAD * NR + VEC_WIDTH);
         const Vec b0 = vec_load(b), b1 = vecs > 1 ? vec_load(b + VEC_WIDTH) : b0;
 #define MULTIPLY(i)                                                                                                  \
         if (rows > i) {                                                                                              \
@@ -196,6 +200,17 @@ static void multiply_nothing(int64_t M, int64_t N, float beta, float *c, int64_t
     for (int64_t i = 0; beta == 0.0f && i < M; i++) memset(c + i * ldc, 0, (size_t)N * sizeof *c);
 }
 
+/* One tile of rows: B is read once, so it is read in the order in which it lies, whole panels, which memory brings fastest. The blocks
+ * of K are those of the other orders, and so are the bits. */
+static void multiply_few_rows(int64_t M, int64_t N, int64_t K, int64_t n_blocks, const float *a, int64_t lda, const float *packed, bool add,
+                              float *c, int64_t ldc) {
+    for (int64_t n = 0; n < N; n += NR)
+        for (int64_t block = 0; block < n_blocks; block++) {
+            const int64_t k0 = K * block / n_blocks, kc = K * (block + 1) / n_blocks - k0, width = N - n < NR ? N - n : NR;
+            tiles[ROWS_APART][width > VEC_WIDTH][M - 1](kc, a + k0, lda, packed + n * K + k0 * NR, block > 0 || add, c + n, ldc, width);
+        }
+}
+
 static void multiply(int64_t M, int64_t N, int64_t K, const float *a, int64_t lda, const float *packed, float beta,
                      float *c, int64_t ldc) {
     if (M <= 0 || N <= 0) return;
@@ -206,6 +221,10 @@ static void multiply(int64_t M, int64_t N, int64_t K, const float *a, int64_t ld
     float buffer[MR * A_STRIDE] __attribute__((aligned(64)));
     const int64_t n_blocks = (K + KC - 1) / KC, n_tiles = tile_count(M);
     const bool    collide = rows_collide(lda, (int)(M < MR ? M : MR));
+    if (n_tiles == 1 && !collide) {
+        multiply_few_rows(M, N, K, n_blocks, a, lda, packed, beta != 0.0f, c, ldc);
+        return;
+    }
     for (int64_t block = 0; block < n_blocks; block++) {
         const int64_t k0 = K * block / n_blocks, kc = K * (block + 1) / n_blocks - k0;
         for (int64_t n0 = 0; n0 < N; n0 += NC)
