@@ -32,7 +32,7 @@ void optimizer_step(const Optimizer *o, Params *params, const Backend *backend, 
         if (p->role == PARAM_BUFFER || p->frozen) continue;
         CHECK(p->m != NULL && p->tensor->grad != NULL && !p->tensor->grad_fresh, "optimizer: %s has no settled gradient or state", p->name);
         OptimizerStep own = *s;
-        own.lr *= p->lr_scale;
+        own.lr *= s->t > p->lr_delay ? p->lr_scale : 0;
         o->step(p, backend, &own);
         param_touch(p);
     }

@@ -25,7 +25,7 @@ typedef struct Optimizer {
 const Optimizer *optimizer_find(const char *name);       /* NULL when unknown */
 const char      *optimizer_names(void);                  /* "adamw, sgd" */
 
-/* One step over all parameters but frozen ones, each at lr times its lr_scale: settled gradients in, weights out, versions
+/* One step over all parameters but frozen ones, each at lr times its lr_scale, at 0 within its lr_delay: settled gradients in, weights out, versions
  * raised. params_want_state first. */
 void optimizer_step(const Optimizer *o, Params *params, const Backend *backend, const OptimizerStep *s);
 

@@ -30,6 +30,7 @@ typedef struct Param {
     ParamRole role;
     int       depth;            /* for layer-wise learning rates: 0 embedding, i+1 block i, ... ; -1 head */
     double    lr_scale;         /* of the learning rate; 1 unless training says otherwise */
+    int64_t   lr_delay;         /* steps taken at rate 0 before that; optimizer state gathers in them */
     bool      frozen;           /* stays as it is: no gradient, no optimizer state, no decay */
     Real     *m, *v;            /* optimizer state, NULL until an optimizer asks */
     Real     *average;          /* running average of the data, NULL until training asks */

@@ -265,7 +265,7 @@ static bool prepare(Trainer *t, Error *err) {
             ? FAIL(err, "/train/batch_size", "must be at most the %lld training images, got %d", (long long)f->train->n_images, s->batch_size)
             : FAIL(err, "/train/accumulate", "times batch_size %d must be at most the %lld training images, got %d", s->batch_size,
                    (long long)f->train->n_images, s->accumulate);
-    return train_groups_apply(p, s, err) && params_want_grads(p, err) && params_want_state(p, err)
+    return train_groups_apply(p, s, f->train->n_images / step_images, err) && params_want_grads(p, err) && params_want_state(p, err)
         && (s->ema_decay == 0 || params_want_average(p, err));
 }
 

@@ -42,6 +42,7 @@ const Field train_fields[] = {
     REAL_FIELD(TrainSettings, layer_decay,     0.01, 1,    1,    "factor of the learning rate from each block to the one below it; 1: one rate for all"),
     INT_FIELD (TrainSettings, freeze_depth,    0, 100000,  0,    "so many groups stay as they are, from the input on: 1 the embedding, 1+k also the first k blocks"),
     TEXT_FIELD(TrainSettings, lr_scale,        "",               "factors of the learning rate by the beginning of a tensor's name, the first that fits: \"head=10 blocks.0.=0 *=0.1\"; 0 freezes"),
+    TEXT_FIELD(TrainSettings, lr_delay,        "",               "epochs at rate 0 by the beginning of a tensor's name, likewise: \"score_predictor=0 *=5\"; means of gradients gather meanwhile"),
     TEXT_FIELD(TrainSettings, teacher,         "",               "distillation: the teacher, a preset or a model file (.json)"),
     TEXT_FIELD(TrainSettings, teacher_weights, "",               "distillation: the teacher's weights; their digest is recorded, not their path"),
     WORD_FIELD(TrainSettings, distill,         distillations, DISTILL_NONE, "from the teacher's logits: none, soft (divergence from its softened classes), hard (its best class as a label)"),

@@ -25,7 +25,7 @@ typedef struct TrainSettings {
     int       report;                                   /* REPORT_ */
     double    layer_decay;
     int       freeze_depth;
-    FieldText lr_scale;
+    FieldText lr_scale, lr_delay;
     FieldText teacher, teacher_weights;
     int       distill;                                  /* DISTILL_ */
     double    label_weight, distill_weight, distill_temperature, distill_tokens;

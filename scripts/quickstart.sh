@@ -13,8 +13,15 @@ out=${1:-results/quickstart}
 reference=results/reference
 vit=vit_d96_l6_p4_28
 mor=mor_d96_c2x3_p4_lin_28
-weights=$reference/$vit/weights.safetensors
-routed=$reference/$mor/weights.safetensors
+dynamic=dynamicvit_d96_l6_p4_0.7_28
+tiny=tiny_vit_d32_28
+models="$vit $mor $dynamic $tiny"
+
+weights_of() { printf '%s/%s/weights.safetensors' "$reference" "$1"; }
+
+joined() { # WORDS...: with commas
+    ( IFS=,; printf '%s' "$*" )
+}
 
 step() {
     printf '\n%s\n  $ ' "$1"
@@ -28,26 +35,31 @@ if [ ! -x "$binary" ]; then
     printf 'quickstart: %s is not there; make builds it\n' "$binary" >&2
     exit 1
 fi
-for file in "$weights" "$routed"; do
-    [ -f "$file" ] || { printf 'quickstart: %s is not there; it belongs to the sources\n' "$file" >&2; exit 1; }
+for model in $models; do
+    [ -f "$(weights_of "$model")" ] || { printf 'quickstart: %s is not there; it belongs to the sources\n' "$(weights_of "$model")" >&2; exit 1; }
 done
 
 # only what an earlier quickstart wrote
 rm -rf "$out/eval" "$out/bench" "$out/train" "$out/plots" "$out"/table.md "$out"/table.csv "$out"/table.json
 
-step "1. How accurate is a dense ViT? All 10000 test images of Fashion-MNIST." \
-    "$binary" eval --preset "$vit" --weights "$weights" --data fashion_mnist --out "$out/eval/$vit"
-step "2. And a MoR-ViT of the same width, whose tokens choose how often two shared blocks are applied to them?" \
-    "$binary" eval --preset "$mor" --weights "$routed" --data fashion_mnist --out "$out/eval/$mor"
-step "3. How fast are they, one image and sixteen at a time?" \
-    "$binary" bench --preset "$vit,$mor" --weights "$weights,$routed" --data fashion_mnist --batch 1,16 --profile smoke --out "$out/bench"
+evaluate() { # QUESTION MODEL
+    step "$1" "$binary" eval --preset "$2" --weights "$(weights_of "$2")" --data fashion_mnist --out "$out/eval/$2"
+}
+
+evaluate "1. How accurate is a dense ViT? All 10000 test images of Fashion-MNIST." "$vit"
+evaluate "2. A MoR-ViT of the same width, whose tokens choose how often two shared blocks are applied to them?" "$mor"
+evaluate "3. A DynamicViT, that ViT taught to drop three tokens in ten, three times?" "$dynamic"
+evaluate "4. A TinyViT: convolutions first, attention in windows?" "$tiny"
+step "5. How fast are they, one image and sixteen at a time?" \
+    "$binary" bench --preset "$(joined $models)" --weights "$(joined $(for model in $models; do weights_of "$model"; echo; done))" \
+    --data fashion_mnist --batch 1,16 --profile smoke --out "$out/bench"
 # the records of the trainings that made the weights, for the curves
-for model in "$vit" "$mor"; do
+for model in $models; do
     [ -f "$reference/$model/run.json" ] || continue
     mkdir -p "$out/train/$model"
     cp "$reference/$model/run.json" "$out/train/$model/run.json"
 done
-step "4. All in one table, with the trainings that made these weights, and as plots." \
+step "6. All in one table, with the trainings that made these weights, and as plots." \
     "$binary" report "$out"
 
 printf '\nDone. Look at\n'

@@ -190,6 +190,29 @@ static void a_tensor_s_own_rate_scales_its_step_and_its_decay(void **state) {
     params_destroy(q);
 }
 
+/* As DynamicViT's backbone: moments gather while the rate is 0. */
+static void a_delayed_tensor_stays_while_its_state_gathers(void **state) {
+    const Optimizer *o = *state;
+    Tensor *late, *other;
+    Real    before[8];
+    Params *p = new_params(&late, 1, 8, (ParamRole[]){PARAM_DECAYED}), *q = new_params(&other, 1, 8, (ParamRole[]){PARAM_DECAYED});
+    OptimizerSettings s = o->defaults;
+    s.weight_decay = 0.25;
+    params_at(p, 0)->lr_delay = 2;
+    memcpy(before, late->data, sizeof before);
+    for (int t = 1; t <= 3; t++) {
+        for (int i = 0; i < 8; i++) late->grad[i] = other->grad[i] = (Real)gradient(i, t);
+        optimizer_step(o, p, &backend_reference, &(OptimizerStep){.settings = &s, .t = t, .lr = 0.125, .grad_scale = 1});
+        optimizer_step(o, q, &backend_reference, &(OptimizerStep){.settings = &s, .t = t, .lr = t > 2 ? 0.125 : 0, .grad_scale = 1});
+        if (t == 2) assert_memory_equal(late->data, before, sizeof before);
+        assert_memory_equal(params_at(p, 0)->m, params_at(q, 0)->m, 8 * sizeof(Real));
+    }
+    assert_memory_not_equal(late->data, before, sizeof before);
+    assert_memory_equal(late->data, other->data, sizeof before);
+    params_destroy(p);
+    params_destroy(q);
+}
+
 static void a_frozen_tensor_needs_no_gradient_and_stays(void **state) {
     const Optimizer *o = *state;
     Tensor *w[2];
@@ -255,6 +278,7 @@ int main(void) {
          (void *)(uintptr_t)&optimizer_##name}, \
         {#name "_takes_a_tensor_s_own_rate", a_tensor_s_own_rate_scales_its_step_and_its_decay, NULL, NULL, \
          (void *)(uintptr_t)&optimizer_##name}, \
+        {#name "_waits_as_long_as_a_tensor_is_delayed", a_delayed_tensor_stays_while_its_state_gathers, NULL, NULL, (void *)(uintptr_t)&optimizer_##name}, \
         {#name "_leaves_frozen_tensors_alone", a_frozen_tensor_needs_no_gradient_and_stays, NULL, NULL, (void *)(uintptr_t)&optimizer_##name},
 #include "engine/optimizers/optimizers.def"
 #undef OPTIMIZER

@@ -19,7 +19,7 @@ static Param *param_of(Model *m, const char *name) {
 static void apply(Model *m, const char *settings) {
     const TrainSettings s   = settings_of(settings);
     Error               err = {0};
-    good(train_groups_apply(m->params, &s, &err), &err);
+    good(train_groups_apply(m->params, &s, 10, &err), &err);
 }
 
 static void without_settings_all_train_at_one_rate(void **state) {
@@ -50,7 +50,7 @@ static void a_depth_of_minus_one_is_the_top(void **state) {
     good(params_create(&p, &err), &err);
     const int depth[] = {0, 2, -1};
     for (int i = 0; i < 3; i++) param_add(p, &slot[i], (ParamSpec){INIT_ZERO, PARAM_DECAYED, depth[i], 0}, 1, (int64_t[]){2}, "w%d", i);
-    good(train_groups_apply(p, &s, &err), &err);
+    good(train_groups_apply(p, &s, 10, &err), &err);
     assert_true(params_at(p, 0)->lr_scale == 0.25 && params_at(p, 1)->lr_scale == 1 && params_at(p, 2)->lr_scale == 1);
     params_destroy(p);
 }
@@ -69,6 +69,19 @@ static void the_first_name_that_fits_decides_and_zero_freezes(void **state) {
     model_destroy(m);
 }
 
+static void a_delay_is_in_epochs_and_the_first_name_that_fits_decides(void **state) {
+    (void)state;
+    Model *m = small_vit(NULL, 1);
+    apply(m, "lr_delay=head=0,blocks.1.=0.25,*=5 lr_scale=head=1,*=0.5");
+    assert_int_equal(param_of(m, "head.bias")->lr_delay, 0);
+    assert_int_equal(param_of(m, "blocks.1.attn.qkv.weight")->lr_delay, 3);          /* 2.5 steps: the third is still at 0 */
+    assert_int_equal(param_of(m, "cls_token")->lr_delay, 50);
+    assert_true(!param_of(m, "cls_token")->frozen && param_of(m, "cls_token")->lr_scale == 0.5);
+    apply(m, "");
+    assert_int_equal(param_of(m, "cls_token")->lr_delay, 0);
+    model_destroy(m);
+}
+
 static void what_cannot_be_is_named(void **state) {
     (void)state;
     static const struct { const char *text, *field, *part; } wrong[] = {
@@ -80,13 +93,15 @@ static void what_cannot_be_is_named(void **state) {
         {"lr_scale=head=2x", "/train/lr_scale", "got \"head=2x\""},
         {"lr_scale=*=1,hedd=2", "/train/lr_scale", "begins with \"hedd\""},
         {"lr_scale=*=0", "/train/lr_scale", "leaves no tensor to train"},
+        {"lr_delay=head=-1", "/train/lr_delay", "NAME=EPOCHS"},
+        {"lr_delay=hedd=1", "/train/lr_delay", "begins with \"hedd\""},
         {"freeze_depth=5", "/train/freeze_depth", "leaves no tensor to train; groups end at 4"},
     };
     Model *m = small_vit(NULL, 1);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         const TrainSettings s   = settings_of(wrong[i].text);
         Error               err = {0};
-        assert_false(train_groups_apply(m->params, &s, &err));
+        assert_false(train_groups_apply(m->params, &s, 10, &err));
         assert_int_equal(err.exit_status, EXIT_BAD_INPUT);
         assert_string_equal(err.field, wrong[i].field);
         if (strstr(err.message, wrong[i].part) == NULL) fail_msg("'%s': %s", wrong[i].text, err.message);
@@ -103,7 +118,7 @@ static int64_t macs_with(const char *settings, Real head[CLASSES * 16]) {
     StepReport    report;
     Error         err  = {0};
     const TrainBatch batch = part_of(&x, 0, 8);
-    good(train_groups_apply(m->params, &s, &err) && params_want_grads(m->params, &err), &err);
+    good(train_groups_apply(m->params, &s, 10, &err) && params_want_grads(m->params, &err), &err);
     profile_clear(tape_profile(tape));
     good(train_gradients(m, tape, &s, 0, &batch, &report, &err), &err);
     memcpy(head, param_of(m, "head.weight")->tensor->grad, CLASSES * 16 * sizeof *head);
@@ -140,6 +155,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(rates_fall_by_one_factor_a_block_from_the_head_down),
         cmocka_unit_test(a_depth_of_minus_one_is_the_top),
         cmocka_unit_test(the_first_name_that_fits_decides_and_zero_freezes),
+        cmocka_unit_test(a_delay_is_in_epochs_and_the_first_name_that_fits_decides),
         cmocka_unit_test(what_cannot_be_is_named),
         cmocka_unit_test(freezing_spares_work_and_leaves_other_gradients_alone),
     };

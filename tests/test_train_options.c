@@ -90,7 +90,7 @@ static Outcome whole_run(const TrainSettings *s, double held_out, uint64_t teach
 
 static TrainSettings everything(void) {
     return settings_of("batch_size=4 accumulate=3 epochs=3 flip=true crop_padding=2 mixup=0.8 cutmix=1 drop_path=0.2 dropout=0.1 clip_grad=0.5 warmup_epochs=0.5 "
-                       "lr=0.01 eval_batch_size=7 loader_threads=0 ema_decay=0.9 ema_warmup=true report=ema layer_decay=0.8 freeze_depth=1 "
+                       "lr=0.01 eval_batch_size=7 loader_threads=0 ema_decay=0.9 ema_warmup=true report=ema layer_decay=0.8 freeze_depth=1 lr_delay=head=1 "
                        "distill=soft distill_temperature=2 distill_tokens=0.25 checkpoint_s=1e-9");
 }
 
@@ -175,7 +175,7 @@ static void loader_threads_change_nothing_of_it(void **state) {
 /* One setting at a time is taken back, and each is seen in the weights or averages. */
 static void every_option_changes_the_run(void **state) {
     (void)state;
-    static const char *const back[] = {"accumulate=2", "ema_decay=0.5", "ema_warmup=false", "layer_decay=1", "freeze_depth=0", "lr_scale=head=2",
+    static const char *const back[] = {"accumulate=2", "ema_decay=0.5", "ema_warmup=false", "layer_decay=1", "freeze_depth=0", "lr_scale=head=2", "lr_delay=",
                                        "distill=hard", "distill_weight=0.25", "label_weight=0.5", "distill_temperature=1", "distill_tokens=0.5"};
     TrainSettings s    = everything();
     Outcome       want = whole_run(&s, 0.2, 5);
