@@ -64,12 +64,8 @@ bool teacher_answer(Teacher *t, const float *images, const int64_t *ids, int n, 
     return true;
 }
 
-/* Patches of the grid an output's tokens come from: its tokens but those of image 0 that show no patch. */
-static int n_patches(const ModelOutput *y) {
-    int n = y->n_tokens;
-    for (int32_t row = y->rows->offset[0]; row < y->rows->offset[1]; row++) n -= y->rows->patch[row] < 0;
-    return n;
-}
+/* Patches of the grid an output's tokens come from, of which a model may have dropped some. */
+static int n_patches(const ModelOutput *y) { return y->n_tokens - y->n_prefix; }
 
 static bool tokens_fit(Teacher *t, Model *student, Tape *tape, const float *image, int channels, int height, int width, Error *err) {
     const ModelOutput *theirs;

@@ -76,6 +76,24 @@ static void teachers_that_do_not_fit_are_refused(void **state) {
                   "distill_tokens=1", "/train/distill_tokens", "the teacher has 16, the model 4");
 }
 
+/* Its rows are the patches it kept, without the class token. */
+static void a_vit_teaches_tokens_to_a_model_that_drops_some(void **state) {
+    (void)state;
+    const TrainSettings s = teacher_settings("vit_d64_l6_p4_28", "", "", "distill_tokens=1");
+    Model   *student = NULL;
+    Tape    *tape    = new_tape();
+    Teacher *t       = NULL;
+    Error    err     = {0};
+    char     sha256[65];
+    good(model_from_preset(&student, "dynamicvit_d64_l6_p4_0.7_28", "", &err), &err);
+    params_init(student->params, 1);
+    good(teacher_create(&t, &s, backend_default(), sha256, &err), &err);
+    good(teacher_fits(t, student, tape, &s, &err), &err);
+    teacher_destroy(t);
+    tape_destroy(tape);
+    model_destroy(student);
+}
+
 static void a_teacher_that_cannot_be_read_is_named(void **state) {
     (void)state;
     TrainSettings s = settings_of("distill=soft teacher=vit_d64_l6_p5_28 teacher_weights=nowhere.safetensors");
