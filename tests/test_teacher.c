@@ -195,6 +195,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_matched_by_image_and_patch),
         IN_DIRECTORY(teachers_that_do_not_fit_are_refused),
+        IN_DIRECTORY(a_vit_teaches_tokens_to_a_model_that_drops_some),
         IN_DIRECTORY(a_teacher_that_cannot_be_read_is_named),
         IN_DIRECTORY(weights_of_another_kind_come_by_its_rule),
         IN_DIRECTORY(without_a_source_weights_are_drawn_or_read),
