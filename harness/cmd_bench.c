@@ -28,7 +28,7 @@ enum { MAX_MODELS = 32, MAX_BATCHES = 16, MAX_CELLS = 128, MAX_PROCESSES = 1000,
 typedef struct Bench {
     BenchSettings s;
     BenchChoice   choice[MAX_MODELS];    /* batch aside */
-    char         *weights_file[MAX_MODELS], *preset[MAX_MODELS];
+    char         *weights_file[MAX_MODELS], *preset[MAX_MODELS], *config[MAX_MODELS], *label[MAX_MODELS];   /* of each: from a list, or NULL */
     BenchArm      arm[MAX_MODELS];
     BenchCell     cell[MAX_CELLS];
     int           model_of[MAX_CELLS];
@@ -50,6 +50,8 @@ static void bench_free(Bench *b) {
         bench_arm_close(&b->arm[i]);
         free(b->weights_file[i]);
         free(b->preset[i]);
+        free(b->config[i]);
+        free(b->label[i]);
     }
     json_decref(b->ceilings);
     free(b);
@@ -73,22 +75,42 @@ static int list_length(const char *list) {
     return n;
 }
 
-static bool add_models(Bench *b, const char *presets, const char *config, const char *weights, const DataChoice *data, bool train, Error *err) {
-    const int n_models = config != NULL ? 1 : list_length(presets);
-    if (weights != NULL && list_length(weights) != n_models)
-        return FAIL(err, "--weights", "must name one file for each of the %d models, - for random; got %d", n_models, list_length(weights));
+/* Item i of a list into *item; NULL where there is no list. */
+static bool take_item(const char *option, const char *list, int i, char **item, Error *err) {
+    if (list == NULL) return true;
+    *item = list_item(list, i);
+    if (*item == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
+    return (*item)[0] != '\0' || FAIL(err, option, "name %d of the list is empty", i + 1);
+}
+
+typedef struct ModelLists { const char *presets, *configs, *weights, *labels; } ModelLists;
+
+static bool fits(const char *option, const char *list, int n_models, const char *of_each, Error *err) {
+    return list == NULL || list_length(list) == n_models
+        || FAIL(err, option, "must name one %s for each of the %d models; got %d", of_each, n_models, list_length(list));
+}
+
+static bool add_models(Bench *b, const ModelLists *l, const DataChoice *data, bool train, Error *err) {
+    const int n_models = list_length(l->configs != NULL ? l->configs : l->presets);
+    if (!fits("--weights", l->weights, n_models, "file (- for random)", err) || !fits("--label", l->labels, n_models, "label", err)) return false;
     for (int i = 0; i < n_models; i++) {
         if (b->n_models == MAX_MODELS) return FAIL(err, "--preset", "at most %d models at once", MAX_MODELS);
         b->n_models++;
-        if (config == NULL && (b->preset[i] = list_item(presets, i)) == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
-        if (config == NULL && b->preset[i][0] == '\0') return FAIL(err, "--preset", "name %d of the list is empty", i + 1);
-        if (weights != NULL && (b->weights_file[i] = list_item(weights, i)) == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
-        const bool random = weights == NULL || strcmp(b->weights_file[i], "-") == 0;
-        b->choice[i] = (BenchChoice){.model = {.preset = b->preset[i], .config = config, .weights = random ? NULL : b->weights_file[i], .seed = b->s.seed},
+        if (!take_item("--preset", l->presets, i, &b->preset[i], err) || !take_item("--config", l->configs, i, &b->config[i], err)
+            || !take_item("--weights", l->weights, i, &b->weights_file[i], err) || !take_item("--label", l->labels, i, &b->label[i], err))
+            return false;
+        const bool random = l->weights == NULL || strcmp(b->weights_file[i], "-") == 0;
+        b->choice[i] = (BenchChoice){.model = {.preset = b->preset[i], .config = b->config[i], .weights = random ? NULL : b->weights_file[i], .seed = b->s.seed},
                                      .data = *data, .batch = 1, .train = train};
         if (!bench_arm_open(&b->arm[i], &b->choice[i], true, err)) return false;
     }
     return true;
+}
+
+/* How model i is called in tables and directories. */
+static const char *label_of(const Bench *b, int i) {
+    if (b->label[i] != NULL) return b->label[i];
+    return b->arm[i].model->preset[0] != '\0' ? b->arm[i].model->preset : b->arm[i].model->kind->name;
 }
 
 static bool read_batches(Bench *b, const char *batches, Error *err) {
@@ -105,10 +127,10 @@ static bool read_batches(Bench *b, const char *batches, Error *err) {
 
 static bool add_cells(Bench *b, Error *err) {
     for (int i = 0; i < b->n_models; i++) {
-        const char *name = b->preset[i] != NULL ? b->preset[i] : b->arm[i].model->kind->name;
-        for (int k = 0; b->out_dir != NULL && k < i; k++)        /* a cell's directory is called after its preset */
-            if (strcmp(b->preset[k], name) == 0)
-                return FAIL(err, "--preset", "%s is given twice, which --out has one directory for; measure them apart", name);
+        const char *name = label_of(b, i);
+        for (int k = 0; b->out_dir != NULL && k < i; k++)        /* a cell's directory is called after its model */
+            if (strcmp(label_of(b, k), name) == 0)
+                return FAIL(err, b->label[i] != NULL ? "--label" : "--preset", "%s is given twice, which --out has one directory for; give a --label to each", name);
         for (int k = 0; k < b->n_batches; k++) {
             if (b->n_cells == MAX_CELLS) return FAIL(err, "", "at most %d models times batch sizes at once", MAX_CELLS);
             b->model_of[b->n_cells] = i;
@@ -387,11 +409,11 @@ static bool seconds_of(const char *name, const char *text, double *out, Error *e
     return true;
 }
 
-typedef struct Words { const char *presets, *config, *weights, *batches, *profile, *seed, *processes, *samples, *seconds, *warmup_seconds; } Words;
+typedef struct Words { const char *presets, *config, *weights, *labels, *batches, *profile, *seed, *processes, *samples, *seconds, *warmup_seconds; } Words;
 
 static bool set_up(Bench *b, const Words *w, const DataChoice *data, Error *err) {
     int seed = 1;
-    if ((w->presets == NULL) == (w->config == NULL)) return FAIL(err, "", "give either --preset NAME,... or --config MODEL.json");
+    if ((w->presets == NULL) == (w->config == NULL)) return FAIL(err, "", "give either --preset NAME,... or --config MODEL.json,...");
     const Effort *effort = effort_find(w->profile, err);
     if (effort == NULL) return false;
     b->s.effort = *effort;
@@ -406,7 +428,7 @@ static bool set_up(Bench *b, const Words *w, const DataChoice *data, Error *err)
     clock_utc_text(utc);
     snprintf(b->session, sizeof b->session, "%s-%llx", utc, (unsigned long long)(clock_now_ns() & 0xffffff));
     b->s.session = b->session;
-    return add_models(b, w->presets, w->config, w->weights, data, b->s.train, err) && add_cells(b, err) && check_out(b, err);
+    return add_models(b, &(ModelLists){w->presets, w->config, w->weights, w->labels}, data, b->s.train, err) && add_cells(b, err) && check_out(b, err);
 }
 
 int cmd_bench(int argc, char **argv, Error *err) {
@@ -418,7 +440,8 @@ int cmd_bench(int argc, char **argv, Error *err) {
     if (b == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory"), EXIT_MACHINE;
     const Option options[] = {
         {.name = "preset", .value = "NAME,...", .help = "models by name", .text = &w.presets},
-        {.name = "config", .value = "MODEL.json", .help = "one model by its settings, instead", .text = &w.config},
+        {.name = "config", .value = "MODEL.json,...", .help = "models by their settings, instead", .text = &w.config},
+        {.name = "label", .value = "NAME,...", .help = "what each model is called in the table and in --out; default: its preset, or its kind", .text = &w.labels},
         {.name = "weights", .value = "FILE,...", .help = "one for each model, - for random; default random", .text = &w.weights},
         {.name = "data", .value = "NAME|DIR", .help = "real images; default generated ones", .text = &data.name_or_dir},
         {.name = "preprocess", .value = "PRESET", .help = "default: deit for folders, none for named sets", .text = &data.preprocess},

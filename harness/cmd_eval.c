@@ -2,6 +2,7 @@
 #include "engine/file.h"
 #include "engine/json.h"
 #include "harness/commands.h"
+#include "harness/config.h"
 #include "harness/evaluate.h"
 #include "harness/interrupt.h"
 #include "harness/options.h"
@@ -9,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static bool experiment_json(const Model *m, const Dataset *d, int batch, json_t **out, Error *err) {
     JsonSink root, model;
@@ -24,6 +26,26 @@ static bool experiment_json(const Model *m, const Dataset *d, int batch, json_t 
     json_put_count(&root, "batch_size_count", batch);
     json_put_text(&root, "backend", runtime_backend()->name);
     return json_sink_finish(&root, out, err);
+}
+
+/* The data named on the command line, else those of the configuration that the model is of. */
+static bool open_data(const ModelChoice *model, const DataChoice *data, const Model *m, Dataset **out, Error *err) {
+    Config       config = {0};
+    DataSettings settings;
+    int          channels, height, width, classes;
+    if (data->name_or_dir != NULL) return session_data(out, data, m, err);
+    if (model->config == NULL || !config_load(&config, model->config, 0, NULL, err) || config_block(&config, "data") == NULL) {
+        config_release(&config);
+        return FAIL(err, "--data", "must be given: NAME|DIR, a data set or an image folder; or --config of a file with a block data");
+    }
+    bool ok = config_data(&config, &settings, err);
+    config_release(&config);
+    if (!ok) return false;
+    m->kind->image_shape(m->self, &channels, &height, &width, &classes);
+    DatasetOptions options = data_settings_options(&settings, false);
+    if (options.image_size == 0 && strcmp(settings.preprocess, "none") != 0) options.image_size = height;
+    if (data->limit > 0) options.limit = data->limit;
+    return dataset_open(out, &options, err);
 }
 
 static void print(const Model *m, const Dataset *d, const Evaluation *e) {
@@ -51,7 +73,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
         {.name = "preset", .value = "NAME", .help = "model by name (`morbench list models`)", .text = &choice.preset},
         {.name = "config", .value = "MODEL.json", .help = "model by its settings", .text = &choice.config},
         {.name = "weights", .value = "FILE", .help = "safetensors", .text = &choice.weights, .required = true},
-        {.name = "data", .value = "NAME|DIR", .help = "data set or image folder", .text = &data.name_or_dir, .required = true},
+        {.name = "data", .value = "NAME|DIR", .help = "data set or image folder; default: the block data of --config", .text = &data.name_or_dir},
         {.name = "split", .value = "train|test", .help = "default test", .text = &data.split},
         {.name = "preprocess", .value = "PRESET", .help = "default: deit for folders, none for named sets", .text = &data.preprocess},
         {.name = "batch", .value = "N", .help = "images at once, default 100", .text = &batch_text},
@@ -82,7 +104,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
     if (depths_path != NULL) depth_record_keep(depths);
     if ((batch_text != NULL && !option_count("batch", batch_text, 1, 65536, &batch, err))
         || (limit_text != NULL && !option_count("limit", limit_text, 1, 1 << 30, &data.limit, err))
-        || !runtime_begin(err) || !session_model(&m, &choice, sha256, warning, err) || !session_data(&d, &data, m, err)
+        || !runtime_begin(err) || !session_model(&m, &choice, sha256, warning, err) || !open_data(&choice, &data, m, &d, err)
         || !tape_create(&tape, runtime_backend(), err) || !experiment_json(m, d, batch, &experiment, err)
         || !session_result(&r, "eval", experiment, false, argc, argv, err) || !result_set_model(r, m, sha256, err) || !result_set_data(r, d, err)
         || (out_dir != NULL && (!file_make_output_dir(out_dir, err) || !result_is_done(r, out_dir, &done, err)))    /* told before the work, not after */
@@ -90,7 +112,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
         goto done;
     session_warn_loading(r, warning);
     result_warn_damaged(r, d);
-    if (data.limit > 0) result_warn(r, WARN_data_limited);
+    if (d->n_images < d->n_images_split) result_warn(r, WARN_data_limited);
     result_set_accuracy(r, &(ResultAccuracy){e->images_count, e->top1_count, d->n_classes > 5 ? e->top5_count : -1, e->loss});
     result_set_depth(r, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);
     depth_record_put(depths, result_block(r, "depth_histogram"));

@@ -6,6 +6,7 @@
 #include "engine/file.h"
 #include "harness/bench.h"
 #include "harness/commands.h"
+#include "harness/config.h"
 #include "harness/interrupt.h"
 #include "harness/options.h"
 #include "harness/report.h"
@@ -62,11 +63,28 @@ static const char *given(const json_t *line, const char *name) {
 /* Options that are said anew, or say nothing about the numbers. */
 static const struct { const char *name; bool value; } dropped[] = {
     {"--out", true}, {"--json", false}, {"--quiet", false}, {"--layers", false}, {"--profile", true}, {"--processes", true}, {"--samples", true},
-    {"--seconds", true}, {"--warmup-seconds", true}, {"--events", true}, {"--no-counters", false}, {"--preset", true}, {"--weights", true}, {"--batch", true}};
+    {"--seconds", true}, {"--warmup-seconds", true}, {"--events", true}, {"--no-counters", false}, {"--preset", true}, {"--weights", true}, {"--batch", true},
+    {"--config", true}, {"--label", true}};
+
+/* Which of a list of model files has the settings of this run; -1: none that is still there. */
+static int config_of(const char *list, const json_t *run) {
+    char *file;
+    int   found = -1;
+    for (int i = 0; found < 0 && (file = item_of(list, i)) != NULL; i++) {
+        Model *m       = NULL;
+        Error  unused  = {0};
+        json_t *settings = config_load_model_file(file, &m, &unused) ? fields_to_json(m->kind->fields, m->self) : NULL;
+        if (settings != NULL && json_equal(settings, report_at(run, "/model/settings"))) found = i;
+        json_decref(settings);
+        model_destroy(m);
+        free(file);
+    }
+    return found;
+}
 
 /* Only of a bench, which may have measured many cells: this one of them. */
 static bool add_cell(Words *w, const json_t *run, const json_t *line, Error *err) {
-    const char *presets = given(line, "--preset"), *weights = given(line, "--weights");
+    const char *presets = given(line, "--preset"), *weights = given(line, "--weights"), *configs = given(line, "--config");
     char        batch[32];
     int         index = 0;
     if (presets != NULL) {
@@ -75,6 +93,14 @@ static bool add_cell(Words *w, const json_t *run, const json_t *line, Error *err
         if (name == NULL) return FAIL(err, "/provenance/command_line", "does not name the preset '%.60s' of this run", text_at(run, "/model/preset"));
         const bool ok = add(w, "--preset", err) && add(w, name, err);
         free(name);
+        if (!ok) return false;
+    }
+    if (configs != NULL) {
+        if ((index = config_of(configs, run)) < 0)
+            return FAIL(err, "/provenance/command_line", "none of the files %.200s has the settings of this run any more", configs);
+        char      *file = item_of(configs, index);
+        const bool ok   = file != NULL && add(w, "--config", err) && add(w, file, err);
+        free(file);
         if (!ok) return false;
     }
     if (weights != NULL) {
@@ -106,7 +132,7 @@ static bool make_words(Words *w, const json_t *run, const char *out, Error *err)
         for (size_t k = 0; word != NULL && !skip && k < sizeof dropped / sizeof *dropped; k++) {
             const size_t n = strlen(dropped[k].name);
             /* eval and train keep what names the cell */
-            if (!bench && k >= sizeof dropped / sizeof *dropped - 3) break;
+            if (!bench && k >= sizeof dropped / sizeof *dropped - 5) break;
             if (strncmp(word, dropped[k].name, n) != 0 || (word[n] != '\0' && word[n] != '=')) continue;
             skip = true;
             if (dropped[k].value && word[n] == '\0') i++;

@@ -96,6 +96,15 @@ static bool check_distilled(const Model *m, const TrainSettings *s, Error *err) 
                 "train.distill (soft or hard)");
 }
 
+/* Training the base of many cells would silently leave out the rest. */
+static bool check_single(const Config *c, Error *err) {
+    char        where[32];
+    const char *block = config_is_sweep(c);
+    if (block == NULL) return true;
+    snprintf(where, sizeof where, "/%s", block);
+    return FAIL(err, where, "makes this an experiment of many cells: `morbench run` runs it");
+}
+
 /* What another model is, in place of the files it was read from: {"model": settings, "weights_sha256": ...}. Takes model. */
 static void put_other_model(json_t *train, const char *key, const char *path_key, json_t *model, const char *sha256) {
     json_t *other = json_object();
@@ -129,7 +138,7 @@ static bool count_shared(Job *j, Error *err) {
 }
 
 static bool prepare(Job *j, const char *path, int n_overrides, char **override, const char *weights, Error *err) {
-    if (!config_load(&j->config, path, n_overrides, override, err) || !config_data(&j->config, &j->data, err)
+    if (!config_load(&j->config, path, n_overrides, override, err) || !check_single(&j->config, err) || !config_data(&j->config, &j->data, err)
         || !config_train(&j->config, &j->train, err) || !config_model(&j->config, &j->model, err)
         || !check_distilled(j->model, &j->train, err) || !data_settings_check(&j->data, err))
         return error_in(err, path);

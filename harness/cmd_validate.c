@@ -5,6 +5,7 @@
 #include "engine/safetensors.h"
 #include "harness/commands.h"
 #include "harness/config.h"
+#include "harness/experiment.h"
 #include "harness/gunzip.h"
 #include "harness/idx.h"
 #include "harness/options.h"
@@ -25,7 +26,7 @@ static void say_model(const Model *m, char what[WHAT_MAX]) {
     snprintf(what, WHAT_MAX, "model configuration, %s, %" PRId64 " parameters", m->kind->name, params_elements(m->params));
 }
 
-/* One combination of settings, as it would run. */
+/* One cell, as it would run. */
 static bool check_cell(const Config *c, Error *err) {
     DataSettings  data;
     TrainSettings train;
@@ -35,42 +36,27 @@ static bool check_cell(const Config *c, Error *err) {
     return ok;
 }
 
-/* A copy of base in which every varied setting has its first value, but `chosen` its value number `index`. */
-static bool make_cell(Config *cell, const Config *base, const char *chosen, size_t index, Error *err) {
-    const char *pointer;
-    json_t     *values;
-    *cell      = *base;
-    cell->tree = json_deep_copy(base->tree);
-    if (cell->tree == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
-    json_object_foreach((json_t *)config_block(base, "vary"), pointer, values) {
-        const size_t i = chosen != NULL && strcmp(pointer, chosen) == 0 ? index : 0;
-        if (!config_set(cell, pointer, json_incref(json_array_get(values, i)), err)) return false;
-    }
+/* Every cell of every size. */
+static bool check_sizes(const char *path, const json_t *sizes, char what[WHAT_MAX], Error *err) {
+    const char *size = json_object_iter_key(json_object_iter((json_t *)sizes));
+    int         n    = snprintf(what, WHAT_MAX, "experiment");
+    do {
+        Experiment e;
+        if (!experiment_load(&e, &(ExperimentChoice){.path = path, .size = size}, err)) return false;
+        n += snprintf(what + n, (size_t)(WHAT_MAX - n), "%s%.10s%s%d combinations of settings, %d cells", size != NULL ? "; " : ", ", size != NULL ? size : "",
+                      size != NULL ? ": " : "", e.n_combinations, e.n_cells);
+        experiment_free(&e);
+        size = size != NULL ? json_object_iter_key(json_object_iter_next((json_t *)sizes, json_object_iter_at((json_t *)sizes, size))) : NULL;
+    } while (size != NULL);
     return true;
 }
 
-static bool check_made_cell(const Config *base, const char *chosen, size_t index, Error *err) {
-    Config     cell;
-    const bool ok = make_cell(&cell, base, chosen, index, err) && check_cell(&cell, err);
-    config_release(&cell);
-    return ok;
-}
-
 static bool check_experiment(const char *path, char what[WHAT_MAX], Error *err) {
-    Config      c;
-    const char *pointer;
-    json_t     *values;
+    Config c;
     if (!config_load(&c, path, 0, NULL, err)) return false;
-    const json_t *vary = config_block(&c, "vary");
-    bool          ok   = check_made_cell(&c, NULL, 0, err);
-    double        n_cells = 1;
-    json_object_foreach((json_t *)vary, pointer, values) {
-        const size_t n = json_array_size(values);
-        n_cells *= (double)n;
-        for (size_t i = 1; ok && i < n; i++) ok = check_made_cell(&c, pointer, i, err);
-    }
-    if (vary == NULL) snprintf(what, WHAT_MAX, "%s configuration", config_block(&c, "train") != NULL ? "training" : "experiment");
-    else              snprintf(what, WHAT_MAX, "experiment, %.0f combinations of settings", n_cells);
+    const bool one = config_is_sweep(&c) == NULL;
+    const bool ok  = one ? check_cell(&c, err) : check_sizes(path, config_block(&c, "sizes"), what, err);
+    if (one) snprintf(what, WHAT_MAX, "%s configuration", config_block(&c, "train") != NULL ? "training" : "experiment");
     config_release(&c);
     return ok;
 }

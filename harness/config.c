@@ -3,21 +3,22 @@
 
 #include "baselines/registry.h"
 #include "harness/result.h"
+#include "harness/vary.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { POINTER_MAX = 192 };
-
-const char *const config_blocks[] = {"data", "model", "train", "measure", "vary", "question", NULL};
+const char *const config_blocks[] = {"data", "model", "train", "measure", "vary", "question", "weights", "seeds", "cells", "evaluate", "sizes", "labels", NULL};
+/* Blocks that make a file an experiment of many cells, which `run` expands. */
+static const char *const sweep_blocks[] = {"vary", "weights", "seeds", "cells", "evaluate", "sizes", "labels", NULL};
 
 /* ---- messages ---- */
 
-/* path/key with the two characters escaped that a JSON pointer reserves. */
-static void join_pointer(char text[POINTER_MAX], const char *path, const char *key) {
-    size_t n = (size_t)snprintf(text, POINTER_MAX, "%s/", path);
-    for (; *key != '\0' && n + 3 < POINTER_MAX; key++) {
+void config_join_pointer(char text[CONFIG_POINTER_MAX], const char *path, const char *key) {
+    size_t n = (size_t)snprintf(text, CONFIG_POINTER_MAX, "%s/", path);
+    if (n >= CONFIG_POINTER_MAX) n = CONFIG_POINTER_MAX - 1;
+    for (; *key != '\0' && n + 3 < CONFIG_POINTER_MAX; key++) {
         if (*key == '~' || *key == '/') {
             text[n++] = '~';
             text[n++] = *key == '~' ? '0' : '1';
@@ -25,7 +26,7 @@ static void join_pointer(char text[POINTER_MAX], const char *path, const char *k
             text[n++] = *key;
         }
     }
-    if (n < POINTER_MAX) text[n] = '\0';
+    if (n < CONFIG_POINTER_MAX) text[n] = '\0';
 }
 
 /* "a whole number in [1, 64]", "one of topk, threshold" */
@@ -58,19 +59,19 @@ static bool wrong_type(const Field *f, const json_t *value, const char *path, Er
     return false;
 }
 
-static const char *nearest_of(const char *const names[], const char *key) {
+const char *config_nearest(const char *const names[], const char *key) {
     enum { NAMES_MAX = 16 };
     Field field[NAMES_MAX + 1] = {{0}};
     for (int i = 0; names != NULL && names[i] != NULL && i < NAMES_MAX; i++) field[i].key = names[i];
     return field_nearest(field, key);
 }
 
-static bool unknown_key(const Field *fields, const char *const others[], const char *key, const char *path, Error *err) {
-    char        where[POINTER_MAX], known[400] = "";
+bool config_unknown_key(const Field *fields, const char *const others[], const char *key, const char *path, Error *err) {
+    char        where[CONFIG_POINTER_MAX], known[400] = "";
     const char *near = fields != NULL ? field_nearest(fields, key) : NULL;
     size_t      n    = 0;
-    if (near == NULL) near = nearest_of(others, key);
-    join_pointer(where, path, key);
+    if (near == NULL) near = config_nearest(others, key);
+    config_join_pointer(where, path, key);
     if (near != NULL) return FAIL(err, where, "unknown key; did you mean \"%s\"?", near);
     for (int i = 0; others != NULL && others[i] != NULL && n < sizeof known; i++)
         n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n > 0 ? ", " : "", others[i]);
@@ -86,10 +87,10 @@ static bool read_list(const json_t *array, const Field *f, void *self, const cha
     size_t i, n = json_array_size(array);
     json_t *entry;
     json_array_foreach(array, i, entry) {
-        char where[POINTER_MAX], index[24];
+        char where[CONFIG_POINTER_MAX], index[24];
         if (i >= FIELD_LIST_MAX) break;
         snprintf(index, sizeof index, "%zu", i);
-        join_pointer(where, path, index);
+        config_join_pointer(where, path, index);
         if (!json_is_number(entry))
             return FAIL(err, where, "must be a number in [%.10g, %.10g]", f->min, f->max);
         value[i] = json_number_value(entry);
@@ -118,8 +119,8 @@ static bool read_value(const json_t *value, const Field *f, void *self, const ch
         if (json_is_array(value)) return read_list(value, f, self, path, err);
         if (json_is_string(value)) return field_set_text(f, self, json_string_value(value), path, err);
         if (json_object_size(value) == 1 && json_is_number(json_object_get(value, "geometric"))) {
-            char where[POINTER_MAX];
-            join_pointer(where, path, "geometric");
+            char where[CONFIG_POINTER_MAX];
+            config_join_pointer(where, path, "geometric");
             return field_set_geometric(f, self, json_number_value(json_object_get(value, "geometric")), where, err);
         }
         break;
@@ -127,7 +128,7 @@ static bool read_value(const json_t *value, const Field *f, void *self, const ch
     return wrong_type(f, value, path, err);
 }
 
-static bool is_one_of(const char *const names[], const char *key) {
+bool config_is_one_of(const char *const names[], const char *key) {
     for (int i = 0; names != NULL && names[i] != NULL; i++)
         if (strcmp(names[i], key) == 0) return true;
     return false;
@@ -138,11 +139,11 @@ static bool read_keys(const json_t *object, const Field *fields, void *self, con
     const char *key;
     json_t     *value;
     json_object_foreach((json_t *)object, key, value) {
-        char         where[POINTER_MAX];
+        char         where[CONFIG_POINTER_MAX];
         const Field *f = field_find(fields, key);
-        if (is_one_of(others, key)) continue;
-        if (f == NULL) return unknown_key(fields, others, key, path, err);
-        join_pointer(where, path, key);
+        if (config_is_one_of(others, key)) continue;
+        if (f == NULL) return config_unknown_key(fields, others, key, path, err);
+        config_join_pointer(where, path, key);
         if (!read_value(value, f, self, where, err)) return false;
     }
     return true;
@@ -150,9 +151,9 @@ static bool read_keys(const json_t *object, const Field *fields, void *self, con
 
 static bool has_required(const json_t *object, const Field *fields, const char *path, Error *err) {
     for (const Field *f = fields; f->key != NULL; f++) {
-        char where[POINTER_MAX], allowed[256];
+        char where[CONFIG_POINTER_MAX], allowed[256];
         if (!f->required || json_object_get(object, f->key) != NULL) continue;
-        join_pointer(where, path, f->key);
+        config_join_pointer(where, path, f->key);
         allowed_text(f, allowed, sizeof allowed);
         return FAIL(err, where, "must be given: %s; %s", f->help, allowed);
     }
@@ -171,11 +172,11 @@ static const char *const model_keys[] = {"model", "preset", NULL};
 
 /* The text at block/key; NULL in *text when there is none. */
 static bool read_text(const json_t *block, const char *key, const char **text, const char *path, Error *err) {
-    char          where[POINTER_MAX];
+    char          where[CONFIG_POINTER_MAX];
     const json_t *value = json_object_get(block, key);
     *text = NULL;
     if (value == NULL) return true;
-    join_pointer(where, path, key);
+    config_join_pointer(where, path, key);
     if (!json_is_string(value)) return FAIL(err, where, "must be a text");
     *text = json_string_value(value);
     return true;
@@ -190,9 +191,9 @@ static bool said_of(Error *err, const char *where) {
 }
 
 static bool start_from_preset(Model **out, const char *preset, const char *kind_name, const char *path, Error *err) {
-    char             settings[1024], where[POINTER_MAX];
+    char             settings[1024], where[CONFIG_POINTER_MAX];
     const ModelKind *kind;
-    join_pointer(where, path, "preset");
+    config_join_pointer(where, path, "preset");
     if (!preset_find(preset, &kind, settings, sizeof settings, err)) return said_of(err, where);
     if (kind_name != NULL && strcmp(kind_name, kind->name) != 0)
         return FAIL(err, where, "\"%.60s\" is a preset of %s, but model is \"%.60s\"", preset, kind->name, kind_name);
@@ -202,9 +203,9 @@ static bool start_from_preset(Model **out, const char *preset, const char *kind_
 }
 
 static bool start_from_kind(Model **out, const char *kind_name, const char *path, Error *err) {
-    char             where[POINTER_MAX];
+    char             where[CONFIG_POINTER_MAX];
     const ModelKind *kind = kind_name != NULL ? model_find(kind_name) : NULL;
-    join_pointer(where, path, "model");
+    config_join_pointer(where, path, "model");
     if (kind_name == NULL) return FAIL(err, where, "must be given, one of %s; or \"preset\"", model_names());
     if (kind == NULL) return FAIL(err, where, "must be one of %s; got \"%.60s\"", model_names(), kind_name);
     return model_new(out, kind, err);
@@ -332,8 +333,8 @@ bool config_set(Config *c, const char *pointer, json_t *value, Error *err) {
         goto done;
     }
     const size_t n = strcspn(pointer + 1, "/");
-    if (!unescape(pointer + 1, n, key, sizeof key) || !is_one_of(config_blocks, key)) {
-        unknown_key(NULL, config_blocks, key, "", err);
+    if (!unescape(pointer + 1, n, key, sizeof key) || !config_is_one_of(config_blocks, key)) {
+        config_unknown_key(NULL, config_blocks, key, "", err);
         goto done;
     }
     if (!walk(&at, &rest, key, sizeof key, pointer, err)) goto done;
@@ -349,11 +350,10 @@ done:
     return ok;
 }
 
-/* "train.epochs=2" */
-static bool apply_override(Config *c, const char *text, Error *err) {
-    char        pointer[POINTER_MAX];
+bool config_override(Config *c, const char *text, Error *err) {
+    char        pointer[CONFIG_POINTER_MAX];
     const char *equals = strchr(text, '=');
-    if (equals == NULL || equals == text || equals - text + 2 > POINTER_MAX)
+    if (equals == NULL || equals == text || equals - text + 2 > CONFIG_POINTER_MAX)
         return FAIL(err, "", "an override is key=value, as in train.epochs=2; got \"%.60s\"", text);
     snprintf(pointer, sizeof pointer, "/%.*s", (int)(equals - text), text);
     for (char *s = pointer; *s != '\0'; s++)
@@ -362,18 +362,12 @@ static bool apply_override(Config *c, const char *text, Error *err) {
     return config_set(c, pointer, value != NULL ? value : json_string(equals + 1), err);
 }
 
-static bool check_vary(const json_t *vary, Error *err) {
-    const char *pointer;
-    json_t     *values;
-    json_object_foreach((json_t *)vary, pointer, values) {
-        char where[POINTER_MAX], block[16] = "";
-        join_pointer(where, "/vary", pointer);
-        sscanf(pointer, "/%15[^/]", block);
-        if (pointer[0] != '/' || !is_one_of((const char *const[]){"data", "model", "train", "measure", NULL}, block))
-            return FAIL(err, where, "must be the JSON pointer of a setting, such as /train/seed");
-        if (!json_is_array(values) || json_array_size(values) == 0) return FAIL(err, where, "must be a list of at least one value");
-    }
-    return true;
+static bool check_block(const char *key, const json_t *value, const char *path, Error *err) {
+    if (strcmp(key, "question") == 0) return json_is_string(value) || FAIL(err, path, "must be a text");
+    if (strcmp(key, "weights") == 0)
+        return json_is_string(value) || json_is_object(value) || json_is_null(value) || FAIL(err, path, "must be a file, or {\"cell\": NAME}");
+    if (config_is_one_of((const char *const[]){"seeds", "cells", "evaluate", NULL}, key)) return json_is_array(value) || FAIL(err, path, "must be a list");
+    return json_is_object(value) || FAIL(err, path, "must be an object {...}");
 }
 
 static bool check_blocks(const Config *c, Error *err) {
@@ -381,14 +375,13 @@ static bool check_blocks(const Config *c, Error *err) {
     json_t     *value;
     if (!json_is_object(c->tree)) return FAIL(err, "", "must be an object {...}");
     json_object_foreach(c->tree, key, value) {
-        char where[POINTER_MAX];
-        join_pointer(where, "", key);
-        if (!is_one_of(config_blocks, key)) return unknown_key(NULL, config_blocks, key, "", err);
-        if (strcmp(key, "question") == 0 ? !json_is_string(value) : !json_is_object(value))
-            return FAIL(err, where, strcmp(key, "question") == 0 ? "must be a text" : "must be an object {...}");
+        char where[CONFIG_POINTER_MAX];
+        config_join_pointer(where, "", key);
+        if (!config_is_one_of(config_blocks, key)) return config_unknown_key(NULL, config_blocks, key, "", err);
+        if (!check_block(key, value, where, err)) return false;
     }
     const json_t *vary = config_block(c, "vary");
-    return vary == NULL || check_vary(vary, err);
+    return vary == NULL || vary_check(vary, "/vary", err);
 }
 
 bool config_load(Config *out, const char *path, int n_overrides, char *const override[], Error *err) {
@@ -396,7 +389,7 @@ bool config_load(Config *out, const char *path, int n_overrides, char *const ove
     snprintf(out->path, sizeof out->path, "%s", path);
     bool ok = json_load_file_checked(&out->tree, path, 0, err) && check_blocks(out, err);
     for (int i = 0; ok && i < n_overrides; i++)
-        if (!apply_override(out, override[i], err)) {
+        if (!config_override(out, override[i], err)) {
             error_in(err, "command line");
             ok = false;
         }
@@ -405,6 +398,12 @@ bool config_load(Config *out, const char *path, int n_overrides, char *const ove
     error_in(err, path);
     config_release(out);
     return false;
+}
+
+const char *config_is_sweep(const Config *c) {
+    for (int i = 0; sweep_blocks[i] != NULL; i++)
+        if (config_block(c, sweep_blocks[i]) != NULL) return sweep_blocks[i];
+    return NULL;
 }
 
 void config_release(Config *c) {

@@ -38,18 +38,29 @@ json_t *model_to_json(const Model *m);
 /* {"data": ..., "model": ..., "train": ...} with every setting that holds, NULLs left out. NULL: no memory. */
 json_t *settings_to_json(const DataSettings *data, const Model *model, const TrainSettings *train);
 
+/* path/key with the two characters escaped that a JSON pointer reserves. */
+enum { CONFIG_POINTER_MAX = 192 };
+void config_join_pointer(char text[CONFIG_POINTER_MAX], const char *path, const char *key);
+/* False, with an error that names the nearest known key, or all: of fields (or NULL) and of others (or NULL). */
+bool config_unknown_key(const Field *fields, const char *const others[], const char *key, const char *path, Error *err);
+bool config_is_one_of(const char *const names[], const char *key);
+const char *config_nearest(const char *const names[], const char *key);      /* NULL: none is near */
+
 typedef struct Config {
     json_t *tree;              /* an object; overrides applied */
     char    path[256];         /* of the file, for messages */
 } Config;
 
-/* Which blocks a root may have: data model train measure vary question. */
+/* Which blocks a root may have: data model train measure question, and those of an experiment of many cells. */
 extern const char *const config_blocks[];
 
 /* Reads a training or experiment file and applies overrides "key.key=value" in their order. Checks that there are no
  * other blocks, that question is a text and the rest are objects, and vary; the blocks' keys are checked when they are read. */
 bool config_load(Config *out, const char *path, int n_overrides, char *const override[], Error *err);
 void config_release(Config *c);                    /* zeroed is fine */
+bool config_override(Config *c, const char *text, Error *err);          /* one "key.key=value" */
+/* A block that makes the file an experiment of many cells, for `run`; NULL: none. */
+const char *config_is_sweep(const Config *c);
 
 /* NULL when the file has none. */
 const json_t *config_block(const Config *c, const char *name);

@@ -2,6 +2,9 @@
 #include "harness/interrupt.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t caught;
@@ -11,11 +14,27 @@ static void on_signal(int number) {
     caught = number;
 }
 
+/* One that another process of ours started ends with it, saving what it has: nobody else would wait for it. */
+static void end_with_parent(void) {
+    const char *parent = getenv(INTERRUPT_PARENT);
+    const bool  ours   = parent != NULL && atol(parent) == (long)getppid();
+    unsetenv(INTERRUPT_PARENT);
+    if (ours) prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (ours && getppid() == 1) raise(SIGTERM);                  /* it ended in between */
+}
+
+void interrupt_announce(void) {
+    char text[24];
+    snprintf(text, sizeof text, "%ld", (long)getpid());
+    setenv(INTERRUPT_PARENT, text, 1);
+}
+
 void interrupt_catch(void) {
     struct sigaction action = {.sa_handler = on_signal};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    end_with_parent();
 }
 
 bool interrupt_raised(void) { return caught != 0; }

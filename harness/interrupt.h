@@ -6,6 +6,9 @@
 #include "engine/error.h"
 
 void interrupt_catch(void);          /* from now on signals only raise a flag */
+/* Of a process that starts others of ours: they are ended, as by SIGTERM, when it ends in whatever way. */
+#define INTERRUPT_PARENT "MORBENCH_PARENT"
+void interrupt_announce(void);
 bool interrupt_raised(void);         /* whether one came: for tape_set_stop */
 bool interrupted(Error *err);        /* true, with *err of status 130 or 143, once one came */
 

@@ -25,7 +25,7 @@ static const Command commands[] = {
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 /* Names that belong to the program's plan; people who read of them shall not take them for a misspelling of theirs. */
-static const char *const later_commands[] = {"run", "plan", "fsck"};
+static const char *const later_commands[] = {"fsck"};
 
 static void print_help(FILE *to) {
     fprintf(to, "morbench %s: train, run and measure Vision Transformers\n\nusage: morbench COMMAND [options]\n\n", MORBENCH_VERSION);
