@@ -1,6 +1,6 @@
 /* Closed-form cost of one image through a DynamicViT, from its settings, or from the tokens that were active, alone; no op runs here.
  *   macs = N C P^2 D + blocks of n_s tokens each + predictors (13/8 D^2 + D/2) (n_s - 1) + D classes
- * n_0 = N + 1, n_s = 1 + kept tokens after stage s. */
+ * n_0 = N + 1, n_s = 1 + kept tokens after stage s; in training all stay and are masked. */
 #include "baselines/dynamic_vit.h"
 
 static void count_predictor(ModelCounts *c, int64_t N, int64_t D) {
@@ -27,7 +27,7 @@ void dynamic_vit_count(const void *self, const RouteCounts *route, ModelCounts *
         if (stage < m->pruning_loc.n && m->pruning_loc.value[stage] == i) {
             count_predictor(c, n - 1, D);
             stage++;
-            n = route->n_steps > stage ? route->active[stage] : 1 + m->kept[stage - 1];
+            if (!route->training) n = route->n_steps > stage ? route->active[stage] : 1 + m->kept[stage - 1];
         }
         vit_block_count(c, n, D, m->mlp_width, m->num_heads);
     }

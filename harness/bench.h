@@ -63,7 +63,8 @@ typedef struct BenchArm {
     int64_t          step;
     double           loss;
     Real            *logits;                     /* (batch,classes) of the last pass */
-    ModelOutput      output;                     /* of the last pass; good until the next */
+    ModelOutput      output;                     /* of the last forward pass; good until the next */
+    StepReport       report;                     /* of the last training step */
 } BenchArm;
 
 typedef struct BenchChoice {

@@ -96,11 +96,11 @@ static bool forward(BenchArm *a, const float *images, const int64_t *ids, Error 
 }
 
 static bool step(BenchArm *a, const float *images, const int32_t *labels, const int64_t *ids, Error *err) {
-    StepReport report;
-    if (!train_gradients(a->model, a->tape, &a->settings, a->step, &(TrainBatch){images, labels, ids, a->batch}, &report, err)) return false;
+    StepReport *report = &a->report;
+    if (!train_gradients(a->model, a->tape, &a->settings, a->step, &(TrainBatch){images, labels, ids, a->batch}, report, err)) return false;
     a->step++;
-    a->loss = report.loss;
-    train_update(a->model, a->tape, &a->settings, a->optimizer, a->step, a->settings.lr, report.grad_norm);
+    a->loss = report->loss;
+    train_update(a->model, a->tape, &a->settings, a->optimizer, a->step, a->settings.lr, report->grad_norm);
     return true;
 }
 

@@ -233,7 +233,7 @@ static void judge_routing(Result *r, const BenchCell *c) {
     const json_t *model  = result_block(r, "model")->at;
     const char   *router = json_string_value(report_at(model, "/settings/router")), *select = json_string_value(report_at(model, "/settings/select"));
     bool          routed = router != NULL && strcmp(router, "none") != 0;
-    for (int i = 0; i < c->n_said; i++) routed = routed || json_object_get(c->said[i], "expected_macs") != NULL;
+    for (int i = 0; i < c->n_said; i++) routed = routed || json_is_true(json_object_get(c->said[i], "routed"));
     if (!routed) return;
     if (c->arm->data->synthetic) result_warn(r, WARN_synthetic_routing);
     if (c->arm->weights_sha256[0] != '\0') return;
@@ -276,16 +276,10 @@ static void put_counts(Result *r, const BenchSettings *s, const BenchCell *c) {
     const json_t *value;
     const char   *key;
     json_object_foreach(json_object_get(p, "profile"), key, value) json_put(profile, key, json_incref((json_t *)value));
-    const double images = (double)count(p, "profiled_images_count"), forward = (double)count(p, "forward_macs") / images;
+    const double images = (double)count(p, "profiled_images_count");
     json_put_count(metrics, "peak_activation_bytes", count(p, "peak_activation_bytes"));
     if (s->train) json_put_count(metrics, "train_step_macs_count", (count(p, "forward_macs") + count(p, "backward_macs")) / count(p, "profiled_passes_count"));
-    if (json_object_get(p, "expected_macs") != NULL) {       /* its cost depends on the image */
-        result_set_macs_executed(r, forward, (double)count(p, "least_macs"), (double)count(p, "most_macs"));
-        if (count(p, "expected_macs") != count(p, "forward_macs"))
-            result_warn_detail(r, WARN_counts_disagree, "%lld executed, %lld counted from the tokens that were active", (long long)count(p, "forward_macs"), (long long)count(p, "expected_macs"));
-    } else {
-        result_set_macs_executed(r, forward, forward, forward);
-    }
+    result_set_macs_of_images(r, count(p, "forward_macs"), count(p, "expected_macs"), (int64_t)images, count(p, "least_macs"), count(p, "most_macs"));
     const json_t *tokens = json_object_get(p, "depth_tokens_count");
     if (tokens != NULL) {
         int64_t histogram[EVALUATE_MAX_DEPTH + 1] = {0};

@@ -189,22 +189,19 @@ static bool put_profile(Task *t, JsonSink *to, Error *err) {
     arena_reset_peak(tape_arena(a->tape));
     for (int i = 0; i < PROFILE_PASSES; i++) {
         if (!subject.run(subject.self, i, err)) return false;
+        if (a->train) {
+            expected += a->report.macs_counted;
+            if (a->report.macs_min < least) least = a->report.macs_min;
+            if (a->report.macs_max > most) most = a->report.macs_max;
+            continue;
+        }
         const ModelOutput *y = &a->output;
-        if (a->train) continue;
         max_depth = y->max_depth;
         n_tokens  = y->n_tokens;
         CHECK(max_depth <= EVALUATE_MAX_DEPTH, "a depth of %d", max_depth);
         for (int64_t k = 0; k < (int64_t)a->batch * n_tokens; k++) tokens[y->depth != NULL ? y->depth[k] : max_depth]++;
         routed = routed || y->active != NULL;
-        for (int b = 0; b < a->batch && y->active != NULL; b++) {
-            RouteCounts route = {.n_steps = y->n_steps};
-            ModelCounts counts = {0};
-            for (int s = 0; s < y->n_steps; s++) route.active[s] = y->active[b * y->n_steps + s];
-            a->model->kind->count(a->model->self, &route, &counts);
-            expected += counts.macs;
-            if (counts.macs < least) least = counts.macs;
-            if (counts.macs > most) most = counts.macs;
-        }
+        model_count_images(a->model, y, a->batch, false, &expected, &least, &most);
     }
     JsonSink       profile, list;
     const int64_t  forward = profile_total(tape_profile(a->tape), 0, 0).macs, backward = profile_total(tape_profile(a->tape), 0, 1).macs;
@@ -213,11 +210,10 @@ static bool put_profile(Task *t, JsonSink *to, Error *err) {
     json_put_count(to, "backward_macs", backward);
     json_put_count(to, "profiled_images_count", (int64_t)PROFILE_PASSES * a->batch);
     json_put_count(to, "profiled_passes_count", PROFILE_PASSES);
-    if (routed) {
-        json_put_count(to, "expected_macs", expected);
-        json_put_count(to, "least_macs", least);
-        json_put_count(to, "most_macs", most);
-    }
+    if (routed) json_put_bool(to, "routed", true);
+    json_put_count(to, "expected_macs", expected);
+    json_put_count(to, "least_macs", least);
+    json_put_count(to, "most_macs", most);
     if (max_depth >= 0) {
         json_put_array(to, "depth_tokens_count", &list);
         for (int d = 0; d <= max_depth; d++) json_put_count(&list, NULL, tokens[d]);

@@ -131,7 +131,7 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
             sha256_add(digest, &predicted, sizeof predicted);
         }
         count_depths(out, &y, B);
-        model_count_images(m, &y, B, &out->macs_counted, &out->macs_min, &out->macs_max);
+        model_count_images(m, &y, B, false, &out->macs_counted, &out->macs_min, &out->macs_max);
         if (options->depths != NULL && !depth_record_add(options->depths, &y, B, err)) goto done;
         out->images_count += B;
         char text[64];

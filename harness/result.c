@@ -307,20 +307,13 @@ void result_set_trained_weights(Result *r, const char *weights_sha256) {
     json_put_text(&r->block[BLOCK_model], "weights_sha256", weights_sha256);
 }
 
-void result_set_macs_executed(Result *r, double mean, double min, double max) {
+void result_set_macs_of_images(Result *r, int64_t executed, int64_t counted, int64_t images_count, int64_t min, int64_t max) {
     json_t *at = json_object_get(r->block[BLOCK_model].at, "counts");
     CHECK(at != NULL || r->root.failed, "the model of a result comes before what it executed");
     JsonSink counts = {.at = at, .parent = &r->block[BLOCK_model]};
-    json_put_number(&counts, "macs_executed", mean);
-    json_put_number(&counts, "macs_executed_min", min);
-    json_put_number(&counts, "macs_executed_max", max);
-    const double counted = json_number_value(json_object_get(at, "macs"));
-    if (min == max && mean != counted)                      /* a model whose cost depends on the image has no one number */
-        result_warn_detail(r, WARN_counts_disagree, "%.0f executed, %.0f counted", mean, counted);
-}
-
-void result_set_macs_of_images(Result *r, int64_t executed, int64_t counted, int64_t images_count, int64_t min, int64_t max) {
-    result_set_macs_executed(r, (double)executed / (double)images_count, (double)min, (double)max);
+    json_put_number(&counts, "macs_executed", (double)executed / (double)images_count);
+    json_put_number(&counts, "macs_executed_min", (double)min);
+    json_put_number(&counts, "macs_executed_max", (double)max);
     if (executed != counted)
         result_warn_detail(r, WARN_counts_disagree, "%lld executed, %lld counted over %lld images", (long long)executed, (long long)counted, (long long)images_count);
 }

@@ -63,9 +63,8 @@ bool result_set_model(Result *r, const Model *model, const char *weights_sha256,
 /* Of a training run: the weights it ended with. They are then the block's weights_sha256. */
 void result_set_trained_weights(Result *r, const char *weights_sha256);
 
-/* MACs that really ran, an image: mean, least and most over images (counts.macs_executed, _min, _max). */
-void result_set_macs_executed(Result *r, double mean, double min, double max);
-/* The same of a routed model: counted is the closed form's sum over the same images, each by its own rows, and must be the sum executed. */
+/* MACs that really ran, an image: mean, least and most over images (counts.macs_executed, _min, _max). counted is the closed form's sum
+ * over the same images, each by its own rows where it was routed, and must be the sum executed (else counts_disagree). */
 void result_set_macs_of_images(Result *r, int64_t executed, int64_t counted, int64_t images_count, int64_t min, int64_t max);
 
 /* The data measured or trained on; NULL is fine: none. Training adds the split it is tested on. Reads a folder's files

@@ -41,6 +41,7 @@ void train_parts_add(TrainParts *sum, const TrainParts *parts, double weight);
 typedef struct StepReport {
     double     loss, grad_norm, lr;      /* grad_norm before clipping */
     int64_t    correct_count;            /* by the labels, also of mixed images */
+    int64_t    macs_counted, macs_min, macs_max;     /* closed form of the model's forward pass: of the batch; of its images */
     TrainParts parts;
 } StepReport;
 

@@ -134,6 +134,9 @@ bool train_pass(Model *m, Tape *tape, const TrainSettings *s, const TrainPass *p
     for (int b = 0; b < batch->n; b++)
         report->correct_count += logits_best(y.logits->data + (int64_t)b * classes, classes) == batch->labels[b];
     report_parts(&l, &report->parts);
+    report->macs_counted = report->macs_max = 0;
+    report->macs_min     = INT64_MAX;
+    model_count_images(m, &y, batch->n, true, &report->macs_counted, &report->macs_min, &report->macs_max);
     return true;
 }
 

@@ -34,9 +34,9 @@ void model_destroy(Model *m) {
     free(m);
 }
 
-void model_count_images(const Model *m, const ModelOutput *y, int B, int64_t *sum, int64_t *min, int64_t *max) {
+void model_count_images(const Model *m, const ModelOutput *y, int B, bool training, int64_t *sum, int64_t *min, int64_t *max) {
     for (int b = 0; b < B; b++) {
-        RouteCounts route = {0};
+        RouteCounts route = {.training = training};
         ModelCounts c;
         if (y->active != NULL) {
             route.n_steps = y->n_steps;

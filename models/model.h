@@ -63,8 +63,9 @@ typedef struct ModelCounts {
     int64_t elementwise;             /* softmax, GELU, residual and bias additions, norms (5 an element) */
 } ModelCounts;
 
-/* For routed models: tokens active at each step of one image; n_steps 0 means the nominal schedule. */
-typedef struct RouteCounts { int n_steps; int active[ROUTE_STEPS_MAX]; } RouteCounts;
+/* For routed models: tokens active at each step of one image; n_steps 0 means the nominal schedule. training: the forward pass of a
+ * training step, where a kind may only mask what it skips at inference. */
+typedef struct RouteCounts { int n_steps; int active[ROUTE_STEPS_MAX]; bool training; } RouteCounts;
 
 typedef struct Preset {
     const char *name;                /* may hold {key}: an integer setting read from the name, "vit_d{embed_dim}_l{depth}_..." */
@@ -107,7 +108,7 @@ void model_destroy(Model *m);
 
 /* Closed-form MACs of the B images of a forward pass, each by the rows that it had active (ModelOutput.active; without them: the
  * nominal cost). Adds to *sum, and widens *min and *max. */
-void model_count_images(const Model *m, const ModelOutput *y, int B, int64_t *sum, int64_t *min, int64_t *max);
+void model_count_images(const Model *m, const ModelOutput *y, int B, bool training, int64_t *sum, int64_t *min, int64_t *max);
 
 typedef struct LoadOptions {
     bool new_head;                   /* leave out a classifier of another size, keeping the initial one */

@@ -127,6 +127,11 @@ void mor_vit_count(const void *self, const RouteCounts *route, ModelCounts *out)
     const int64_t N = m->n_patches, D = m->embed_dim, C = m->num_classes, T = m->T;
     const Cost    c = {m, out, D, m->mlp_width, m->num_heads, T};
     *out = (ModelCounts){.macs = N * m->in_chans * m->patch_size * m->patch_size * D, .activations = N * D, .elementwise = N * D + T * D};
+    const bool deep = route != NULL && route->training && m->deep_supervision > 0 && !m->router->by_layer;
+    for (int r = 0; deep && r < m->recursions - 1; r++) {     /* answers of the class token */
+        norms(&c, 1);
+        products(&c, 1, D, C, true, false);
+    }
     router_at_start(&c);
     if (m->middle && !m->router->by_layer) block(&c, T, false, T, 0, false);
     steps(&c, route);

@@ -46,7 +46,7 @@ static bool fake_run(const FakeRun *f, const char *dir, Error *err) {
     json_put_object(model, "counts", &counts);
     result_put_counts(&counts, &(ModelCounts){.macs = (int64_t)f->macs, .macs_attention = (int64_t)f->macs/10,
                                               .layer_norm_elements = 1000, .elementwise = 50000, .activations = 200000});
-    result_set_macs_executed(r, f->macs, 0.9*f->macs, 1.1*f->macs);
+    result_set_macs_of_images(r, (int64_t)f->macs, (int64_t)f->macs, 1, (int64_t)(0.9*f->macs), (int64_t)(1.1*f->macs));
     json_put_text(data, "name", "fashion_mnist");
     json_put_text(data, "kind", "fashion_mnist");
     json_put_bool(data, "synthetic", false);

@@ -78,6 +78,9 @@ static json_t *process(int p) {
     if (p == 0) {
         json_put_count(&root, "peak_activation_bytes", 5000);
         json_put_count(&root, "forward_macs", 3 * macs);
+        json_put_count(&root, "expected_macs", 3 * macs);
+        json_put_count(&root, "least_macs", macs);
+        json_put_count(&root, "most_macs", macs);
         json_put_count(&root, "backward_macs", 0);
         json_put_count(&root, "profiled_images_count", 3);
         json_put_count(&root, "profiled_passes_count", 3);
@@ -332,10 +335,6 @@ static void a_model_that_remembers_is_invalid(void **state) {             /* V4 
 static void counts_must_agree(void **state) {                             /* V9, V11 */
     (void)state;
     json_object_set_new(cell.said[0], "forward_macs", json_integer(3 * 16716416 + 3));
-    brings("counts_disagree");
-    json_object_set_new(cell.said[0], "expected_macs", json_integer(3 * 16716416));   /* a routed model: by what was active */
-    json_object_set_new(cell.said[0], "least_macs", json_integer(16716000));
-    json_object_set_new(cell.said[0], "most_macs", json_integer(16717000));
     brings("counts_disagree");
     json_object_set_new(cell.said[0], "expected_macs", json_integer(3 * 16716416 + 3));
     does_not_bring("counts_disagree");

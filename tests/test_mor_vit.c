@@ -344,7 +344,7 @@ static void rows_computed_for_nothing_are_counted_and_noticed(void **state) {
         int64_t sum = 0, least = INT64_MAX, most = 0;
         if (waste) m->router = &wasteful;
         run(model, tape, (TapeStep){0}, false, images, 2, 0, NULL, &y);
-        model_count_images(model, &y, 2, &sum, &least, &most);
+        model_count_images(model, &y, 2, false, &sum, &least, &most);
         assert_int_equal(profile_total(tape_profile(tape), 0, 0).macs - sum, waste ? 3 * 2 * m->T * m->embed_dim : 0);
     }
     free(images);

@@ -73,7 +73,7 @@ static Result *whole(const char *weights, const char *argument) {
     good(result_set_latency(r, &(ResultLatency){.samples_ns = samples, .n = 120, .batch_size = 4}, &err), &err);
     result_set_accuracy(r, &(ResultAccuracy){.images_count = 263, .top1_count = 81, .top5_count = -1, .loss = 2.0});
     result_set_depth(r, (int64_t[]){0, 10, 54}, 2, 32, 2);
-    result_set_macs_executed(r, 5e6, 5e6, 5e6);
+    result_set_macs_of_images(r, 5000000, 5000000, 1, 5000000, 5000000);
     result_add_point(r, &(ResultPoint){.epoch = 1, .step = 10, .train_loss = 2, .train_top1_ratio = NAN, .learning_rate = 1e-3,
                                        .grad_norm = NAN, .images_per_s = 100, .elapsed_ns = 5});
     Profile *p = calloc(1, sizeof *p);

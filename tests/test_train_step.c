@@ -76,6 +76,45 @@ static void batches_that_add_up_are_one_batch_of_all_their_images(void **state) 
     model_destroy(m);
 }
 
+/* What a model does in training it need not do at inference: masks where it would drop, answers early. */
+static void the_closed_form_counts_the_forward_pass_of_a_training_step(void **state) {
+    (void)state;
+    static const struct { const char *preset, *override; bool as_inference; } of[] = {
+        {"vit_d64_l6_p4_28", "", true},
+        {"dynamicvit_d64_l6_p4_0.7_28", "", false},
+        {"tiny_vit_d32_28", "", true},
+        {"mor_d64_c2x3_p4_lin_28", "", true},
+        {"mor_d64_c2x3_p4_lin_28", "deep_supervision=0.5", false},
+        {"mor_d64_c2x3_p4_full_28", "router=token", false},
+        {"mor_d64_c2x3_p4_full_28", "router=layer", true},           /* nominally every token goes through every layer */
+    };
+    enum { B = 3, PIXELS_28 = 28 * 28 };
+    const TrainSettings s        = settings_of("");
+    const int32_t       labels[] = {1, 2, 3};
+    const int64_t       ids[]    = {0, 1, 2};
+    static float        images[B * PIXELS_28];
+    for (int i = 0; i < B * PIXELS_28; i++) images[i] = (float)sin(0.37 * i * (1 + i / PIXELS_28));
+    for (size_t k = 0; k < sizeof of / sizeof *of; k++) {
+        Model      *m    = NULL;
+        Tape       *tape = new_tape();
+        Error       err  = {0};
+        ModelCounts nominal;
+        StepReport  report;
+        good(model_from_preset(&m, of[k].preset, of[k].override, &err), &err);
+        params_init(m->params, 1);
+        good(params_want_grads(m->params, &err) && params_want_state(m->params, &err), &err);
+        pass(m, tape, &s, &(TrainPass){0}, (TrainBatch){images, labels, ids, B}, &report);
+        m->kind->count(m->self, &(RouteCounts){0}, &nominal);
+        const int64_t executed = profile_total(tape_profile(tape), 0, 0).macs;
+        if (executed != report.macs_counted)
+            fail_msg("%s %s: %lld executed, %lld counted", of[k].preset, of[k].override, (long long)executed, (long long)report.macs_counted);
+        if ((executed == B * nominal.macs) != of[k].as_inference) fail_msg("%s %s: nominal %lld", of[k].preset, of[k].override, (long long)nominal.macs);
+        assert_true(report.macs_min <= report.macs_max && report.macs_min * B <= executed && executed <= report.macs_max * B);
+        tape_destroy(tape);
+        model_destroy(m);
+    }
+}
+
 /* All weights, one after another; the caller frees. */
 static double *weights(const Model *m, int64_t *n) {
     *n = params_elements(m->params);
@@ -386,6 +425,7 @@ int main(int argc, char **argv) {
     WAIT_PASSIVELY(argc, argv);
 #define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, in_new_directory, remove_directory)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_closed_form_counts_the_forward_pass_of_a_training_step),
         cmocka_unit_test(batches_that_add_up_are_one_batch_of_all_their_images),
         cmocka_unit_test(the_update_is_by_the_mean_gradient_and_clips_its_norm),
         cmocka_unit_test(averages_follow_the_weights_by_their_decay),
