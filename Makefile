@@ -90,7 +90,7 @@ SAY   = $(if $(V),@:,@printf '  %-5s %s\n')
 
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all help check tests double-tests warnings deps quickstart benches peers hardware check-aarch64 overhead install clean
+.PHONY: all help check tests double-tests warnings deps quickstart reproduce benches peers hardware check-aarch64 overhead install clean
 
 all: $(BINARY) ## build the program (default)
 
@@ -185,6 +185,9 @@ quickstart: ## install, build, and show a first table, JSON and plot on real ima
 	@scripts/deps.sh --quiet
 	@$(MAKE) --no-print-directory CONFIG=$(CONFIG) ARCH=$(ARCH) all
 	@BINARY=$(BINARY) scripts/quickstart.sh
+
+reproduce: all ## the committed study again, from nothing; PROFILE=smoke: in minutes, on Fashion-MNIST
+	@BINARY=$(BINARY) scripts/reproduce.sh $(if $(filter smoke,$(PROFILE)),smoke,small)
 
 benches: $(BENCHES) ## build the micro-benchmarks (build/release/tests/bench/)
 
