@@ -15,6 +15,7 @@
 #include "harness/result.h"
 #include "harness/session.h"
 #include "harness/train.h"
+#include "harness/witness.h"
 
 /* -- effort -- */
 
@@ -64,6 +65,8 @@ typedef struct BenchArm {
     double           loss;
     Real            *logits;                     /* (batch,classes) of the last pass */
     ModelOutput      output;                     /* of the last pass; good until the next */
+    int              first;                      /* image that the last pass began with */
+    Witness          witness;                    /* of the images timed: whoever asks for a pass's output adds to it */
 } BenchArm;
 
 typedef struct BenchChoice {

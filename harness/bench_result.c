@@ -215,6 +215,8 @@ static void judge_outputs(Result *r, const BenchCell *c) {
     if (differ > 0) result_warn_detail(r, WARN_outputs_differ, "%lld of %lld samples", (long long)differ, (long long)compared);
     if (vary > 0) result_warn_detail(r, WARN_outputs_vary, "%d of %d processes, or passes end to end", vary, c->n_said);
     if (first != NULL && first[0] != '\0') json_put_text(result_block(r, "metrics"), "output_sha256", first);
+    json_t *witness = json_object_get(c->said[0], "witness");  /* the same in all processes when the digest is */
+    if (witness != NULL) json_put(result_block(r, "metrics"), "witness", json_incref(witness));
 }
 
 /* Rule V31: every process read what the first look at the files saw. A folder's digest is known to the parent alone. */
@@ -265,6 +267,22 @@ static bool judge_repeats(Result *r, const BenchCell *c, Error *err) {
     return true;
 }
 
+/* Rule V28: scopes and ops are the same time divided in two ways, which lies within the passes'; what they leave is told. */
+static void judge_parts(Result *r, const json_t *p) {
+    JsonSink     *profile = result_block(r, "profile");
+    const json_t *list[]  = {report_at(profile->at, "/scopes"), report_at(profile->at, "/ops")}, *one;
+    double        sum[2]  = {0, 0};
+    const double  whole   = number(p, "profiled_ns");
+    size_t        i;
+    for (int k = 0; k < 2; k++)
+        json_array_foreach(list[k], i, one) sum[k] += report_number(one, "/elapsed_ns");
+    if (!isfinite(whole)) return;
+    json_put_count(profile, "passes_elapsed_ns", (int64_t)whole);
+    json_put_count(profile, "unaccounted_ns", (int64_t)fmax(0, whole - sum[1]));
+    if (fabs(sum[0] - sum[1]) > 0.02 * whole || sum[1] > 1.02 * whole)
+        result_warn_detail(r, WARN_parts_disagree, "layers %.0f ns, ops %.0f ns, passes %.0f ns", sum[0], sum[1], whole);
+}
+
 /* -- counts -- */
 
 static void put_counts(Result *r, const BenchSettings *s, const BenchCell *c) {
@@ -276,6 +294,7 @@ static void put_counts(Result *r, const BenchSettings *s, const BenchCell *c) {
     const json_t *value;
     const char   *key;
     json_object_foreach(json_object_get(p, "profile"), key, value) json_put(profile, key, json_incref((json_t *)value));
+    judge_parts(r, p);
     const double images = (double)count(p, "profiled_images_count"), forward = (double)count(p, "forward_macs") / images;
     json_put_count(metrics, "peak_activation_bytes", count(p, "peak_activation_bytes"));
     if (s->train) json_put_count(metrics, "train_step_macs_count", (count(p, "forward_macs") + count(p, "backward_macs")) / count(p, "profiled_passes_count"));
@@ -397,7 +416,7 @@ bool bench_result_fill(Result *r, const BenchSettings *s, const BenchCell *c, Er
     if (c->arm->data->synthetic) result_warn(r, WARN_synthetic_data);
     session_warn_loading(r, c->arm->warning);
     /* last, for flags were added: the bulk of what they said is in its own places */
-    static const char *const bulky[] = {"latency_ns", "end_to_end_latency_ns", "profile", "depth_tokens_count"};
+    static const char *const bulky[] = {"latency_ns", "end_to_end_latency_ns", "profile", "depth_tokens_count", "witness"};
     for (int i = 0; i < c->n_said; i++) {
         json_t *copy = json_copy(c->said[i]);
         for (size_t k = 0; k < sizeof bulky / sizeof *bulky; k++) json_object_del(copy, bulky[k]);

@@ -102,6 +102,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
     json_put_count(metrics, "peak_resident_bytes", session_peak_resident_bytes());
     json_put_count(metrics, "weights_bytes", params_bytes(m->params));
     json_put_text(result_block(r, "accuracy"), "predictions_sha256", e->predictions_sha256);
+    witness_put(&e->witness, result_block(r, "accuracy"));
     if (depths_path != NULL && !depth_record_save(depths, depths_path, err)) goto done;
     if (out_dir != NULL && !result_write(r, out_dir, err)) goto done;
     if (json ? !result_print(r, err) : false) goto done;

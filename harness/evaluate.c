@@ -129,6 +129,7 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
             out->top5_count += rank < 5;
             loss += nats;
             sha256_add(digest, &predicted, sizeof predicted);
+            witness_add(&out->witness, dataset_source(d, batch->ids[b]), logits, classes);
         }
         count_depths(out, &y, B);
         model_count_images(m, &y, B, &out->macs_counted, &out->macs_min, &out->macs_max);

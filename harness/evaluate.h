@@ -4,6 +4,7 @@
 
 #include "harness/dataset.h"
 #include "harness/depth_record.h"
+#include "harness/witness.h"
 #include "models/model.h"
 
 enum { EVALUATE_MAX_DEPTH = 512 };
@@ -18,6 +19,7 @@ typedef struct Evaluation {
     int64_t  depth_histogram[EVALUATE_MAX_DEPTH + 1];/* tokens by blocks or recursions applied */
     int      max_depth, n_tokens;
     size_t   peak_activation_bytes;
+    Witness  witness;                                /* of the split's first images */
     char     predictions_sha256[65];                 /* over the predicted classes, int32 little-endian, in image order */
 } Evaluation;
 

@@ -15,6 +15,7 @@ typedef struct ReportRow {
     char         *path;            /* of run.json, from the report's directory */
     json_t       *run;
     const json_t *accuracy;        /* the run whose accuracy counts: itself, or one of equal weights and data; NULL: none */
+    const json_t *contradicted_by; /* a run of the same weights and images that says something else of them: the row is INVALID; or NULL */
     const char   *model;           /* preset, else the model's name: how tables and plots call it */
     int           model_index;     /* the same for all rows of a model: its colour */
     const char   *verdict;

@@ -170,6 +170,7 @@ static void verdict_note(FILE *out, const ReportRow *row, const Grid *g, Escape 
 
 static void accuracy_note(FILE *out, const ReportRow *row, const Grid *g, Escape *escape) {
     (void)g, (void)escape;
+    if (row->contradicted_by != NULL) fprintf(out, "INVALID: its logits are not those of run %s, of the same weights and images", run_id(row->contradicted_by));
     if (row->accuracy != NULL && row->accuracy != row->run)
         fprintf(out, "Accuracy from run %s, of the same weights and data", run_id(row->accuracy));
 }
