@@ -2,6 +2,7 @@
 #include "harness/compare.h"
 
 #include "engine/digest.h"
+#include "harness/factors.h"
 #include "harness/report.h"
 #include "harness/result.h"
 #include "harness/stats.h"
@@ -104,51 +105,16 @@ static void pair_by(Comparison *c, bool by_id) {
     }
 }
 
-/* The factors in which two runs differ, "model, threads"; how many. The model counts once, however many settings it has. */
-static int factors(const json_t *a, const json_t *b, char *text, size_t size) {
-    static const struct { const char *name, *where[4]; } factor[] = {
-        {"what is timed", {"/kind", "/experiment/mode"}},
-        {"model", {"/experiment/model_kind", "/experiment/model"}},
-        {"weights", {"/model/weights_sha256"}},
-        {"data", {"/data/digest"}},
-        {"preprocessing", {"/data/preprocess"}},
-        {"batch size", {"/experiment/batch_size_count"}},
-        {"threads", {"/experiment/threads_requested_count"}},
-        {"backend", {"/experiment/backend"}},
-        {"matrix kernels", {"/env/blas_core", "/env/blas_config"}},
-        {"seed", {"/experiment/seed"}},
-    };
-    int n = 0;
-    text[0] = '\0';
-    bool model = false;
-    for (size_t i = 0; i < sizeof factor / sizeof *factor; i++) {
-        bool differs = false;
-        for (int k = 0; k < 4 && factor[i].where[k] != NULL; k++) {
-            const json_t *x = report_at(a, factor[i].where[k]), *y = report_at(b, factor[i].where[k]);
-            differs = differs || (x == NULL) != (y == NULL) || (x != NULL && !json_equal(x, y));
-        }
-        if (strcmp(factor[i].name, "model") == 0) model = differs;
-        /* another model has other weights, and images made or resized to its size */
-        if (model && (strcmp(factor[i].name, "weights") == 0 || strcmp(factor[i].name, "preprocessing") == 0 ||
-                      (strcmp(factor[i].name, "data") == 0 && json_is_true(report_at(a, "/data/synthetic")) && json_is_true(report_at(b, "/data/synthetic")))))
-            continue;
-        /* generated images are as many as the batch needs */
-        if (strcmp(factor[i].name, "data") == 0 && json_is_true(report_at(a, "/data/synthetic")) && json_is_true(report_at(b, "/data/synthetic"))) continue;
-        if (!differs) continue;
-        snprintf(text + strlen(text), size - strlen(text), "%s%s", n > 0 ? ", " : "", factor[i].name);
-        n++;
-    }
-    return n;
-}
-
 static bool pair_all(Comparison *c, Error *err) {
     pair_by(c, true);
     pair_by(c, false);
     if (c->n_runs[0] == 1 && c->n_runs[1] == 1 && c->run[0]->partner < 0) {
-        char text[256];
-        const int n = factors(c->run[0]->run, c->run[1]->run, text, sizeof text);
-        if (n > 1) {
-            FAIL(err, "", "differs from %s in %d factors (%s): compare runs that differ in the one under study", c->run[0]->path, n, text);
+        char    text[160];
+        Factors f = {.n = 0};
+        factors_of_pair(&f, c->run[0]->run, c->run[1]->run);
+        if (f.n > 1) {
+            factors_text(&f, text, sizeof text);
+            FAIL(err, "", "differs from %s in %d factors (%s): compare runs that differ in the one under study", c->run[0]->path, f.n, text);
             return error_in(err, c->run[1]->path);
         }
         c->run[0]->partner = c->run[1]->partner = 0;

@@ -34,6 +34,12 @@ typedef struct Report {
 bool report_read(Report *out, const char *dir, Error *err);
 void report_free(Report *r);
 
+/* In what the rows of one kind (trainings, evaluations, benches) differ: what the table is about (rule V36). */
+typedef struct Factors Factors;
+void report_factors(const Report *r, const char *kind, Factors *out);
+/* Refuses a table whose rows differ in what the list, "model, batch size", does not name. */
+bool report_declare(const Report *r, const char *list, Error *err);
+
 /* The value at a JSON pointer ("/a/b", objects only); NULL when there is none. */
 const json_t *report_at(const json_t *run, const char *pointer);
 /* The number there; NAN when there is none. */
