@@ -305,6 +305,8 @@ static void put_counts(Result *r, const BenchSettings *s, const BenchCell *c) {
     } else {
         result_set_macs_executed(r, forward, forward, forward);
     }
+    if (!s->train && json_object_get(p, "forward_elementwise_count") != NULL)          /* a step's are those of its loss too */
+        result_set_elementwise_executed(r, (double)count(p, "forward_elementwise_count") / images);
     const json_t *tokens = json_object_get(p, "depth_tokens_count");
     if (tokens != NULL) {
         int64_t histogram[EVALUATE_MAX_DEPTH + 1] = {0};

@@ -216,6 +216,7 @@ static bool put_profile(Task *t, JsonSink *to, Error *err) {
     json_put_count(to, "profiled_ns", (int64_t)whole_ns);
     json_put_count(to, "forward_macs", forward);
     json_put_count(to, "backward_macs", backward);
+    json_put_count(to, "forward_elementwise_count", profile_total(tape_profile(a->tape), 0, 0).elementwise);
     json_put_count(to, "profiled_images_count", (int64_t)PROFILE_PASSES * a->batch);
     json_put_count(to, "profiled_passes_count", PROFILE_PASSES);
     if (routed) {

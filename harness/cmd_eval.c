@@ -95,6 +95,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
     result_set_depth(r, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);
     depth_record_put(depths, result_block(r, "depth_histogram"));
     result_set_macs_of_images(r, e->macs_executed, e->macs_counted, e->images_count, e->macs_min, e->macs_max);
+    result_set_elementwise_executed(r, (double)e->elementwise_executed / (double)e->images_count);
     result_set_profile(r, tape_profile(tape), (e->images_count + batch - 1) / batch, e->images_count);
     JsonSink *metrics = result_block(r, "metrics");
     json_put_count(metrics, "batch_size_count", batch);

@@ -142,6 +142,7 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
     out->elapsed_ns            = clock_now_ns() - started_ns;
     out->loss                  = out->images_count > 0 ? loss / (double)out->images_count : NAN;
     out->macs_executed         = profile_total(tape_profile(tape), 0, 0).macs;
+    out->elementwise_executed  = profile_total(tape_profile(tape), 0, 0).elementwise;
     out->peak_activation_bytes = arena_peak_bytes(tape_arena(tape));
     ok = sha256_finish(digest, out->predictions_sha256, err);
 done:

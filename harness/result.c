@@ -320,6 +320,15 @@ void result_set_macs_executed(Result *r, double mean, double min, double max) {
         result_warn_detail(r, WARN_counts_disagree, "%.0f executed, %.0f counted", mean, counted);
 }
 
+void result_set_elementwise_executed(Result *r, double mean) {
+    json_t *at = json_object_get(r->block[BLOCK_model].at, "counts");
+    CHECK(at != NULL || r->root.failed, "the model of a result comes before what it executed");
+    JsonSink     counts = {.at = at, .parent = &r->block[BLOCK_model]};
+    const double macs   = json_number_value(json_object_get(at, "macs_executed"));
+    json_put_number(&counts, "flops_2x_executed", 2 * macs);
+    json_put_number(&counts, "flops_all_executed", 2 * macs + mean);
+}
+
 void result_set_macs_of_images(Result *r, int64_t executed, int64_t counted, int64_t images_count, int64_t min, int64_t max) {
     result_set_macs_executed(r, (double)executed / (double)images_count, (double)min, (double)max);
     if (executed != counted)

@@ -65,6 +65,8 @@ void result_set_trained_weights(Result *r, const char *weights_sha256);
 
 /* MACs that really ran, an image: mean, least and most over images (counts.macs_executed, _min, _max). */
 void result_set_macs_executed(Result *r, double mean, double min, double max);
+/* After that: elementwise operations that really ran, mean over images; with them counts.flops_2x_executed and flops_all_executed. */
+void result_set_elementwise_executed(Result *r, double mean);
 /* The same of a routed model: counted is the closed form's sum over the same images, each by its own rows, and must be the sum executed. */
 void result_set_macs_of_images(Result *r, int64_t executed, int64_t counted, int64_t images_count, int64_t min, int64_t max);
 

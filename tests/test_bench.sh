@@ -94,6 +94,8 @@ def macs(runs, listed, *_):
         c, want = r["model"]["counts"], listed[r["model"]["preset"]]["macs"]
         check(c["macs"] == want, f"{c['macs']} MACs by configuration, {want} listed")
         check(c["macs_executed"] == c["macs_executed_min"] == c["macs_executed_max"] == want, f"{c['macs_executed']} executed, {want} listed")
+        # a ViT does the same for every image: what ran is what the closed form says, to the unit
+        if r["experiment"]["mode"] == "forward": check((c["flops_2x_executed"], c["flops_all_executed"]) == (c["flops_2x"], c["flops_all"]), "executed operations")
         check(r["model"]["params_count"] == listed[r["model"]["preset"]]["params"], "parameters")
 
 def training(runs, *_):
