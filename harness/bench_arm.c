@@ -125,7 +125,7 @@ static bool prepare_fresh(void *self, int turn, Error *err) {
 
 static const void *logits_of(void *self, size_t *n_bytes) {
     BenchArm *a = self;
-    for (int i = 0; i < a->batch; i++) witness_add(&a->witness, dataset_source(a->data, a->ids[a->first + i]), a->logits + (size_t)i * (size_t)a->classes, a->classes);
+    for (int i = 0; i < a->batch; i++) witness_add(&a->witness, a->ids[a->first + i], a->logits + (size_t)i * (size_t)a->classes, a->classes);
     *n_bytes = (size_t)a->batch * (size_t)a->classes * sizeof *a->logits;
     return a->logits;
 }
