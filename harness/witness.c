@@ -50,9 +50,15 @@ static double item(const json_t *witness, const char *key, size_t i) {
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
+/* How many images it speaks of; a file that was made up to speak of more is not listened to for longer. */
+static size_t images_of(const json_t *witness) {
+    const size_t n = json_array_size(json_object_get(witness, "image_index"));
+    return n < WITNESS_IMAGES ? n : WITNESS_IMAGES;
+}
+
 /* Where the witness has that image; false: nowhere. */
 static bool place_of(const json_t *witness, double image, size_t *place) {
-    const size_t n = json_array_size(json_object_get(witness, "image_index"));
+    const size_t n = images_of(witness);
     for (*place = 0; *place < n; (*place)++)
         if (item(witness, "image_index", *place) == image) return true;
     return false;
@@ -68,7 +74,7 @@ static bool same_class(const json_t *a, size_t i, const json_t *b, size_t k) {
 
 WitnessAgreement witness_compare(const json_t *a, const json_t *b) {
     WitnessAgreement r = {0};
-    const size_t     n = json_array_size(json_object_get(a, "image_index"));
+    const size_t     n = images_of(a);
     for (size_t i = 0, k; i < n; i++) {
         const double image = item(a, "image_index", i);
         if (!isfinite(image) || !place_of(b, image, &k)) continue;

@@ -108,6 +108,10 @@ static void what_is_no_witness_has_no_image(void **state) {
     assert_int_equal(witness_compare(some, NULL).n_compared, 0);
     const WitnessAgreement r = witness_compare(torn, some);
     assert_true(r.n_compared == 1 && r.n_differ == 1);                    /* an image without its numbers is no agreement */
+    json_t *endless = told(0, 64, -1, 0);
+    for (int i = 0; i < 1000; i++) json_array_append_new(json_object_get(endless, "image_index"), json_integer(i));
+    assert_int_equal(witness_compare(endless, endless).n_compared, WITNESS_IMAGES);
+    json_decref(endless);
     json_decref(some);
     json_decref(torn);
 }
