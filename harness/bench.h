@@ -6,7 +6,8 @@
  *   bench_arm.c         a model with its images, as a Subject
  *   bench_plan.c        effort of the profiles, order of turns
  *   bench_worker.c      starting a worker and hearing what it says
- *   bench_result.c      what all processes of a cell said, as a Result */
+ *   bench_result.c      what all processes of a cell said, as a Result
+ *   bench_judge.c       what lowers its verdict */
 #ifndef HARNESS_BENCH_H
 #define HARNESS_BENCH_H
 
@@ -120,6 +121,9 @@ bool bench_experiment(const BenchSettings *s, const BenchCell *c, json_t **out, 
 
 /* A result with everything but measurements. */
 bool bench_result_begin(Result **out, const BenchSettings *s, const BenchCell *c, Error *err);
+
+/* Warns of what lowers the worth of what the processes said; the numbers are in the result by then. */
+bool bench_judge(Result *r, const BenchSettings *s, const BenchCell *c, Error *err);
 
 /* Adds what the processes said, the statistics over them and the warnings they give reason for. */
 bool bench_result_fill(Result *r, const BenchSettings *s, const BenchCell *c, Error *err);
