@@ -90,14 +90,14 @@ SAY   = $(if $(V),@:,@printf '  %-5s %s\n')
 
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all help check tests double-tests warnings deps quickstart reproduce benches peers hardware check-aarch64 overhead install clean
+.PHONY: all help check tests double-tests warnings deps quickstart reproduce benches peers hardware check-aarch64 schema false-alarms overhead install clean
 
 all: $(BINARY) ## build the program (default)
 
 # a flag that changes rebuilds everything
 FLAGS_NOW := $(strip $(CC) $(ALL_CFLAGS) $(ALL_LIBS))
 STAMP     := $(BUILD)/flags
-ifneq ($(filter-out help deps clean,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help deps schema clean,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(FLAGS_NOW),$(strip $(shell cat $(STAMP) 2>/dev/null)))
 $(shell mkdir -p $(BUILD) && printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $(STAMP))
 endif
@@ -168,7 +168,15 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
 	$(SAY) link $@
 	$(Q)$(CC) $(ALL_CFLAGS) $< $(LIB) $(ALL_LIBS) -o $@
 
-tests: $(TESTS) $(REPLAYS) $(BINARY)
+# the program with something wrong in it, which tests must notice
+MUTANTS            := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mutants/*.c))
+LDFLAGS_skips_work := $(call WRAP,runtime_backend measure_subject cmd_bench_worker)
+
+$(BUILD)/tests/mutants/%: $(BUILD)/tests/mutants/%.o $(BUILD)/harness/main.o $(LIB)
+	$(SAY) link $@
+	$(Q)$(CC) $(ALL_CFLAGS) $< $(BUILD)/harness/main.o $(LIB) $(ALL_LIBS) $(LDFLAGS_$*) -o $@
+
+tests: $(TESTS) $(REPLAYS) $(MUTANTS) $(BINARY)
 
 check: ## run every test; CONFIG=asan for sanitizers
 	@scripts/deps.sh --quiet
@@ -179,7 +187,7 @@ check: ## run every test; CONFIG=asan for sanitizers
 double-tests: $(DOUBLE_TESTS:%=$(BUILD)/%)
 
 warnings: ## compile everything with gcc and clang, warnings as errors
-	@FLAGS='$(WARNINGS) -I. $(filter-out -DMORBENCH_VERSION%,$(DEFINES)) $(PKG_CFLAGS)' scripts/check_warnings.sh $(LIB_C) harness/main.c $(TEST_C) $(FUZZ_C) $(BENCH_C)
+	@FLAGS='$(WARNINGS) -I. $(filter-out -DMORBENCH_VERSION%,$(DEFINES)) $(PKG_CFLAGS)' scripts/check_warnings.sh $(LIB_C) harness/main.c $(TEST_C) $(FUZZ_C) $(BENCH_C) $(wildcard tests/mutants/*.c)
 
 quickstart: ## install, build, and show a first table, JSON and plot on real images
 	@scripts/deps.sh --quiet
@@ -201,6 +209,12 @@ hardware: all $(BUILD)/tests/test_parity ## measure this machine into results/ma
 check-aarch64: ## build for aarch64 and run the tests of numbers under qemu-user (needs gcc-aarch64-linux-gnu, qemu-user)
 	@scripts/cross_aarch64.sh
 
+schema: ## write results/schema out of the table of fields
+	@python3 scripts/schema.py
+
+false-alarms: all ## how often the gate alarms though nothing changed (PAIRS=100: about half an hour)
+	@BINARY=$(BINARY) scripts/false_alarms.sh
+
 overhead: ## the cost of tape, scopes and counting while measuring, against a build without them
 	@scripts/overhead.sh
 
@@ -213,4 +227,4 @@ install: all ## install the program below PREFIX (/usr/local)
 clean: ## remove what was built
 	rm -rf $(BUILD_ROOT)
 
--include $(LIB_O:.o=.d) $(TESTS:=.d) $(BUILD)/harness/main.d
+-include $(LIB_O:.o=.d) $(TESTS:=.d) $(MUTANTS:=.d) $(BUILD)/harness/main.d

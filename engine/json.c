@@ -4,6 +4,7 @@
 
 #include "engine/file.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <locale.h>
@@ -292,6 +293,14 @@ bool json_save_file(const json_t *value, const char *path, Error *err) {
     const bool ok = file_write_durable(path, text, strlen(text), err);
     free(text);
     return ok;
+}
+
+bool json_print(const json_t *value, Error *err) {
+    char *text = json_to_text(value);
+    if (text == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory for JSON");
+    const bool ok = fputs(text, stdout) >= 0 && fflush(stdout) == 0;
+    free(text);
+    return ok || FAIL_STATUS(err, EXIT_IO, "", "cannot write to standard output: %s", strerror(errno));
 }
 
 /* ---- sinks ---- */

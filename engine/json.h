@@ -38,6 +38,9 @@ bool json_load_bytes(json_t **out, const void *bytes, size_t n, Error *err);
  * of 15 to 17 digits that read back equal and always with a point or exponent, a newline at the end. NULL: no memory. */
 char *json_to_text(const json_t *value);
 
+/* The same text on standard output, flushed. */
+bool json_print(const json_t *value, Error *err);
+
 /* The same text, durably. A tree deeper than JSON_MAX_DEPTH, which nobody could read again, is an error. */
 bool json_save_file(const json_t *value, const char *path, Error *err);
 

@@ -57,7 +57,7 @@ void param_add(Params *p, Tensor **slot, ParamSpec spec, int n_dims, const int64
         p->capacity = capacity;
     }
     Param *it = &p->item[p->n];
-    *it = (Param){.init = spec.init, .role = spec.role, .depth = spec.depth, .fan_in = spec.fan_in, .lr_scale = 1};
+    *it = (Param){.init = spec.init, .role = spec.role, .depth = spec.depth, .fan_in = spec.fan_in, .uses = 1, .lr_scale = 1};
     va_list args;
     va_start(args, name_format);
     const int length = vsnprintf(it->name, sizeof it->name, name_format, args);
@@ -113,6 +113,13 @@ int64_t params_elements(const Params *p) {
     int64_t n = 0;
     for (int i = 0; i < p->n; i++)
         if (p->item[i].role != PARAM_BUFFER) n += tensor_count(p->item[i].tensor);
+    return n;
+}
+
+int64_t params_elements_unrolled(const Params *p) {
+    int64_t n = 0;
+    for (int i = 0; i < p->n; i++)
+        if (p->item[i].role != PARAM_BUFFER) n += p->item[i].uses * tensor_count(p->item[i].tensor);
     return n;
 }
 

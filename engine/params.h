@@ -29,6 +29,7 @@ typedef struct Param {
     int       fan_in;           /* INIT_CONV_DEFAULT of a bias: the weight's; 0: from the dims */
     ParamRole role;
     int       depth;            /* for layer-wise learning rates: 0 embedding, i+1 block i, ... ; -1 head */
+    int       uses;             /* how often a pass applies it at most: above 1 it is shared */
     double    lr_scale;         /* of the learning rate; 1 unless training says otherwise */
     int64_t   lr_delay;         /* steps taken at rate 0 before that; optimizer state gathers in them */
     bool      frozen;           /* stays as it is: no gradient, no optimizer state, no decay */
@@ -55,6 +56,7 @@ int          params_count(const Params *p);
 Param       *params_at(Params *p, int i);
 Param       *params_find(Params *p, const char *name);
 int64_t      params_elements(const Params *p);                      /* trainable numbers, unique */
+int64_t      params_elements_unrolled(const Params *p);             /* the same if every use had weights of its own */
 int64_t      params_bytes(const Params *p);
 
 /* Numbers computed from weights and kept with them, such as folded convolutions: neither saved, optimised nor counted.

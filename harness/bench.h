@@ -6,7 +6,8 @@
  *   bench_arm.c         a model with its images, as a Subject
  *   bench_plan.c        effort of the profiles, order of turns
  *   bench_worker.c      starting a worker and hearing what it says
- *   bench_result.c      what all processes of a cell said, as a Result */
+ *   bench_result.c      what all processes of a cell said, as a Result
+ *   bench_judge.c       what lowers its verdict */
 #ifndef HARNESS_BENCH_H
 #define HARNESS_BENCH_H
 
@@ -15,6 +16,7 @@
 #include "harness/result.h"
 #include "harness/session.h"
 #include "harness/train.h"
+#include "harness/witness.h"
 
 /* -- effort -- */
 
@@ -65,6 +67,8 @@ typedef struct BenchArm {
     Real            *logits;                     /* (batch,classes) of the last pass */
     ModelOutput      output;                     /* of the last forward pass; good until the next */
     StepReport       report;                     /* of the last training step */
+    int              first;                      /* image that the last pass began with */
+    Witness          witness;                    /* of the images timed: whoever asks for a pass's output adds to it */
 } BenchArm;
 
 typedef struct BenchChoice {
@@ -118,6 +122,9 @@ bool bench_experiment(const BenchSettings *s, const BenchCell *c, json_t **out, 
 
 /* A result with everything but measurements. */
 bool bench_result_begin(Result **out, const BenchSettings *s, const BenchCell *c, Error *err);
+
+/* Warns of what lowers the worth of what the processes said; the numbers are in the result by then. */
+bool bench_judge(Result *r, const BenchSettings *s, const BenchCell *c, Error *err);
 
 /* Adds what the processes said, the statistics over them and the warnings they give reason for. */
 bool bench_result_fill(Result *r, const BenchSettings *s, const BenchCell *c, Error *err);

@@ -107,6 +107,7 @@ static bool step(BenchArm *a, const float *images, const int32_t *labels, const 
 static bool run_model_only(void *self, int turn, Error *err) {
     BenchArm     *a      = self;
     const int     first  = first_image(a, turn % BENCH_TURNS);
+    a->first = first;
     const float  *images = turn == a->fresh_turn ? a->fresh : a->images + (int64_t)first * a->image_floats;
     return a->train ? step(a, images, a->labels + first, a->ids + first, err) : forward(a, images, a->ids + first, err);
 }
@@ -123,7 +124,8 @@ static bool prepare_fresh(void *self, int turn, Error *err) {
 }
 
 static const void *logits_of(void *self, size_t *n_bytes) {
-    const BenchArm *a = self;
+    BenchArm *a = self;
+    for (int i = 0; i < a->batch; i++) witness_add(&a->witness, a->ids[a->first + i], a->logits + (size_t)i * (size_t)a->classes, a->classes);
     *n_bytes = (size_t)a->batch * (size_t)a->classes * sizeof *a->logits;
     return a->logits;
 }
@@ -135,6 +137,7 @@ Subject bench_arm_model_only(BenchArm *a) {
 static bool run_end_to_end(void *self, int turn, Error *err) {
     BenchArm  *a     = self;
     const int  first = first_image(a, turn % BENCH_TURNS);
+    a->first = first;
     for (int i = 0; i < a->batch; i++) {
         int label;
         if (!read_image(a, a->ids[first + i], a->fresh + (int64_t)i * a->image_floats, &label, err)) return false;

@@ -97,6 +97,7 @@ static bool put_latency(Task *t, JsonSink *to, Error *err) {
     json_put_count(to, "outputs_compared_count", m.outputs_compared);
     json_put_count(to, "outputs_differ_count", m.outputs_differ);
     json_put_text(to, "output_sha256", m.output_sha256);
+    witness_put(&t->arm.witness, to);
     measurement_free(&m);
     return true;
 }
@@ -184,11 +185,14 @@ static bool put_profile(Task *t, JsonSink *to, Error *err) {
     int64_t       tokens[EVALUATE_MAX_DEPTH + 1] = {0}, expected = 0, least = INT64_MAX, most = 0;
     int           max_depth = -1, n_tokens = 0;
     bool          routed = false;
+    uint64_t      whole_ns = 0;
     profile_clear(tape_profile(a->tape));
     tape_begin(a->tape, false, (TapeStep){0});               /* hands back what the last pass held */
     arena_reset_peak(tape_arena(a->tape));
     for (int i = 0; i < PROFILE_PASSES; i++) {
+        const uint64_t from = clock_now_ns();
         if (!subject.run(subject.self, i, err)) return false;
+        whole_ns += clock_now_ns() - from;
         if (a->train) {
             expected += a->report.macs_counted;
             if (a->report.macs_min < least) least = a->report.macs_min;
@@ -206,8 +210,10 @@ static bool put_profile(Task *t, JsonSink *to, Error *err) {
     JsonSink       profile, list;
     const int64_t  forward = profile_total(tape_profile(a->tape), 0, 0).macs, backward = profile_total(tape_profile(a->tape), 0, 1).macs;
     json_put_count(to, "peak_activation_bytes", (int64_t)arena_peak_bytes(tape_arena(a->tape)));
+    json_put_count(to, "profiled_ns", (int64_t)whole_ns);
     json_put_count(to, "forward_macs", forward);
     json_put_count(to, "backward_macs", backward);
+    json_put_count(to, "forward_elementwise_count", profile_total(tape_profile(a->tape), 0, 0).elementwise);
     json_put_count(to, "profiled_images_count", (int64_t)PROFILE_PASSES * a->batch);
     json_put_count(to, "profiled_passes_count", PROFILE_PASSES);
     if (routed) json_put_bool(to, "routed", true);

@@ -165,10 +165,7 @@ static bool list_json(int n_dirs, char **dirs, bool with_digest, Error *err) {
     json_put_array(&root, "datasets", &list.sink);
     bool ok = walk(n_dirs, dirs, with_digest, take_json, &list, err);
     ok = json_sink_finish(&root, &tree, ok ? err : NULL) && ok;
-    char *text = ok ? json_to_text(tree) : NULL;
-    if (ok && text == NULL) ok = FAIL_STATUS(err, EXIT_MACHINE, "", "cannot allocate the list of data sets");
-    if (ok) fputs(text, stdout);
-    free(text);
+    ok = ok && json_print(tree, err);
     json_decref(tree);
     return ok;
 }
@@ -232,24 +229,48 @@ static bool run_script(char *const arguments[], Error *err) {
     return FAIL_STATUS(err, known ? code : EXIT_IO, "", "the data set was not fetched; the line above says why");
 }
 
-static bool check_fetched(const char *name, const char *dir, Error *err) {
+/* list: gets {split, images_count, sha256} of each; NULL: they are printed. */
+static bool check_fetched(const char *name, const char *dir, JsonSink *list, Error *err) {
     for (int i = 0; i < 2; i++) {
         Dataset *d = NULL;
         const DatasetOptions options = {.name_or_dir = name, .root = dir, .split = split_names[i]};
         if (!dataset_open(&d, &options, err)) return false;
-        printf("%s %s: %lld images, sha256 %s\n", d->name, d->split, (long long)d->n_images, d->digest);
+        if (list == NULL) printf("%s %s: %lld images, sha256 %s\n", d->name, d->split, (long long)d->n_images, d->digest);
+        else {
+            JsonSink split;
+            json_put_object(list, NULL, &split);
+            json_put_text(&split, "split", d->split);
+            json_put_count(&split, "images_count", d->n_images);
+            json_put_text(&split, "sha256", d->digest);
+        }
         dataset_close(d);
     }
     return true;
 }
 
+static bool fetched_json(const char *name, const char *dir, Error *err) {
+    JsonSink root, splits;
+    json_t  *tree = NULL;
+    json_sink_begin(&root);
+    json_put_text(&root, "schema", "morbench.fetched/1");
+    json_put_text(&root, "name", name);
+    json_put_text(&root, "path", dir);
+    json_put_array(&root, "splits", &splits);
+    bool ok = check_fetched(name, dir, &splits, err);
+    ok = json_sink_finish(&root, &tree, ok ? err : NULL) && ok && json_print(tree, err);
+    json_decref(tree);
+    return ok;
+}
+
 static int run_fetch(int argc, char **argv, Error *err) {
+    bool        json = false;
     const char *from = NULL, *to = NULL;
     char        script[PATH_MAX], checksums[PATH_MAX], dir[DATASET_PATH_BYTES];
     const Option options[] = {
         {.name = "from", .value = "URL", .help = "folder on the web that holds the set's archives, instead of the original's",
          .text = &from},
         {.name = "to", .value = "DIR", .help = "put the set at DIR/NAME (default: $MORBENCH_DATA, or ~/.cache/morbench)", .text = &to},
+        {.name = "json", .help = "say what was fetched as JSON", .flag = &json},
         OPTIONS_END,
     };
     const int first = options_parse(argc, argv, &(Usage){"data fetch", "NAME",
@@ -266,7 +287,9 @@ static int run_fetch(int argc, char **argv, Error *err) {
     if (!find_script(script, "fetch_data.sh", err) || !find_script(checksums, "data_checksums.txt", err)) return err->exit_status;
     fflush(NULL);
     char *const arguments[] = {(char[]){"sh"}, script, (char *)(uintptr_t)name, dir, checksums, (char *)(uintptr_t)from, NULL};
-    if (!run_script(arguments, err) || !check_fetched(name, dir, err)) return err->exit_status;
+    if (!run_script(arguments, err)) return err->exit_status;
+    if (json) return fetched_json(name, dir, err) ? EXIT_OK : err->exit_status;
+    if (!check_fetched(name, dir, NULL, err)) return err->exit_status;
     printf("%s is at %s\n", name, dir);
     return EXIT_OK;
 }

@@ -117,6 +117,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
     result_set_depth(r, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);
     depth_record_put(depths, result_block(r, "depth_histogram"));
     result_set_macs_of_images(r, e->macs_executed, e->macs_counted, e->images_count, e->macs_min, e->macs_max);
+    result_set_elementwise_executed(r, (double)e->elementwise_executed / (double)e->images_count);
     result_set_profile(r, tape_profile(tape), (e->images_count + batch - 1) / batch, e->images_count);
     JsonSink *metrics = result_block(r, "metrics");
     json_put_count(metrics, "batch_size_count", batch);
@@ -124,6 +125,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
     json_put_count(metrics, "peak_resident_bytes", session_peak_resident_bytes());
     json_put_count(metrics, "weights_bytes", params_bytes(m->params));
     json_put_text(result_block(r, "accuracy"), "predictions_sha256", e->predictions_sha256);
+    witness_put(&e->witness, result_block(r, "accuracy"));
     if (depths_path != NULL && !depth_record_save(depths, depths_path, err)) goto done;
     if (out_dir != NULL && !result_write(r, out_dir, err)) goto done;
     if (json ? !result_print(r, err) : false) goto done;

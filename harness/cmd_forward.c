@@ -2,6 +2,7 @@
  *
  *   input (B,C,H,W) F32, normalised  ->  logits (B,classes) F32; depth (B,tokens) I32 of models whose tokens differ in it;
  *   with --trace every named intermediate tensor as trace.<name>, packed rows (B n,D) of equal lengths as (B,n,D) */
+#include "engine/json.h"
 #include "engine/safetensors.h"
 #include "harness/commands.h"
 #include "harness/config.h"
@@ -165,11 +166,17 @@ static bool run_all(Forward *f, bool trace, Error *err) {
 
 /* ---- output ---- */
 
-/* Rows (B n,D) as (B,n,D); what is no whole number of rows an image stays packed. */
+/* Rows (B n,D) as (B,n,D); what is no whole number of rows an image stays packed. How many dimensions. */
+static int trace_shape(const Trace *t, int64_t B, int64_t shape[TENSOR_MAX_DIMS]) {
+    const bool rows = t->n_dims == 2 && t->dim[0] % B == 0 && t->dim[0] > B;
+    memcpy(shape, rows ? (int64_t[TENSOR_MAX_DIMS]){B, t->dim[0] / B, t->dim[1]} : t->dim, sizeof t->dim);
+    return rows ? 3 : t->n_dims;
+}
+
 static bool add_trace(SafeWriter *w, const Trace *t, int64_t B, Error *err) {
-    const int64_t dim[] = {B, t->dim[0] / B, t->dim[1]};
-    if (t->n_dims == 2 && t->dim[0] % B == 0 && t->dim[0] > B) return safe_writer_add(w, t->name, SAFE_F32, 3, dim, t->value, err);
-    return safe_writer_add(w, t->name, SAFE_F32, t->n_dims, t->dim, t->value, err);
+    int64_t   shape[TENSOR_MAX_DIMS];
+    const int n = trace_shape(t, B, shape);
+    return safe_writer_add(w, t->name, SAFE_F32, n, shape, t->value, err);
 }
 
 static bool write_output(const Forward *f, const char *path, Error *err) {
@@ -184,9 +191,54 @@ static bool write_output(const Forward *f, const char *path, Error *err) {
     return ok || error_in(err, path);
 }
 
+/* Class of the largest logit of image b. */
+static int best_class(const Forward *f, int64_t b) {
+    const float *logits = f->logits + b * f->classes;
+    int          best   = 0;
+    for (int c = 1; c < f->classes; c++)
+        if (logits[c] > logits[best]) best = c;
+    return best;
+}
+
+static void put_tensor(JsonSink *list, const char *name, const char *dtype, int n_dims, const int64_t dim[]) {
+    JsonSink entry, shape;
+    json_put_object(list, NULL, &entry);
+    json_put_text(&entry, "name", name);
+    json_put_text(&entry, "dtype", dtype);
+    json_put_array(&entry, "shape", &shape);
+    for (int d = 0; d < n_dims; d++) json_put_count(&shape, NULL, dim[d]);
+}
+
+/* What was run and what the file holds, on standard output. */
+static bool print_json(const Forward *f, const char *path, Error *err) {
+    JsonSink root, list;
+    json_t  *tree = NULL;
+    json_sink_begin(&root);
+    json_put_text(&root, "schema", "morbench.forward/1");
+    json_put_text(&root, "model", f->model->kind->name);
+    json_put_text(&root, "weights_sha256", f->weights_sha256);
+    json_put_text(&root, "backend", runtime_backend()->name);
+    json_put_count(&root, "images_count", f->B);
+    json_put_number(&root, "macs_executed", (double)profile_total(tape_profile(f->tape), 0, 0).macs / (double)f->B);
+    json_put_array(&root, "best_class_index", &list);
+    for (int64_t b = 0; b < f->B; b++) json_put_count(&list, NULL, best_class(f, b));
+    json_put_text(&root, "output", path);
+    json_put_array(&root, "tensors", &list);
+    put_tensor(&list, "logits", "F32", 2, (int64_t[]){f->B, f->classes});
+    if (f->depth != NULL) put_tensor(&list, "depth", "I32", 2, (int64_t[]){f->B, f->n_tokens});
+    for (int i = 0; i < f->n_traces; i++) {
+        int64_t   shape[TENSOR_MAX_DIMS];
+        const int n = trace_shape(&f->trace[i], f->B, shape);
+        put_tensor(&list, f->trace[i].name, "F32", n, shape);
+    }
+    const bool ok = json_sink_finish(&root, &tree, err) && json_print(tree, err);
+    json_decref(tree);
+    return ok;
+}
+
 int cmd_forward(int argc, char **argv, Error *err) {
     const char  *config = NULL, *weights = NULL, *input = NULL, *output = NULL;
-    bool         trace = false, ok = false;
+    bool         trace = false, json = false, ok = false;
     char         warning[512];
     Forward      f         = {0};
     const Option options[] = {
@@ -195,6 +247,7 @@ int cmd_forward(int argc, char **argv, Error *err) {
         {.name = "input", .value = "X.safetensors", .help = "holds tensor input (B,C,H,W) F32, normalised", .text = &input, .required = true},
         {.name = "output", .value = "Y.safetensors", .help = "receives logits, depth and traces", .text = &output, .required = true},
         {.name = "trace", .help = "write the intermediate tensors too", .flag = &trace},
+        {.name = "json", .help = "say on standard output what was run and what the file holds, as JSON", .flag = &json},
         OPTIONS_END,
     };
     const Usage usage = {"forward", "", "Runs a model on the images of a file and writes its outputs. Weights of another image size have their\n"
@@ -206,7 +259,7 @@ int cmd_forward(int argc, char **argv, Error *err) {
     if (!config_load_model_file(config, &f.model, err)) goto done;
     if (!model_load(f.model, weights, (LoadOptions){0}, f.weights_sha256, warning, err)) goto done;
     if (warning[0] != '\0') fprintf(stderr, "morbench: warning: %s: %s\n", weights, warning);
-    ok = read_input(&f, input, err) && run_all(&f, trace, err) && write_output(&f, output, err);
+    ok = read_input(&f, input, err) && run_all(&f, trace, err) && write_output(&f, output, err) && (!json || print_json(&f, output, err));
 done:
     release(&f);
     return ok ? EXIT_OK : err->exit_status;

@@ -115,10 +115,28 @@ done:
     return ok;
 }
 
+static bool print_json(const Job *j, const char *dir, Error *err) {
+    JsonSink root;
+    json_t  *tree = NULL;
+    json_sink_begin(&root);
+    json_put_text(&root, "schema", "morbench.labels/1");
+    json_put_text(&root, "data", j->images->name);
+    json_put_count(&root, "images_count", j->images->n_images);
+    json_put_count(&root, "epochs_count", j->n_epochs);
+    json_put_count(&root, "stored_classes_count", j->K);
+    json_put_count(&root, "classes_count", j->classes);
+    if (j->images->n_classes > 0) json_put_number(&root, "teacher_top1_ratio", (double)j->n_right / (double)j->n_done);
+    else                          json_put_missing(&root, "teacher_top1_ratio", "not_supported");
+    json_put_text(&root, "output", dir);
+    const bool ok = json_sink_finish(&root, &tree, err) && json_print(tree, err);
+    json_decref(tree);
+    return ok;
+}
+
 int cmd_labels(int argc, char **argv, Error *err) {
     ModelChoice teacher = {0};
     const char *out = NULL, *top = NULL, *epochs = NULL;
-    bool        quiet = false;
+    bool        quiet = false, json = false;
     const Option options[] = {
         {.name = "preset", .value = "NAME", .help = "the teacher by name", .text = &teacher.preset},
         {.name = "config", .value = "MODEL.json", .help = "the teacher by its settings", .text = &teacher.config},
@@ -126,6 +144,7 @@ int cmd_labels(int argc, char **argv, Error *err) {
         {.name = "out", .value = "DIR", .help = "receives logits_top{K}_epoch{e}/", .text = &out, .required = true},
         {.name = "top", .value = "K", .help = "likeliest classes stored, default 100 or all", .text = &top},
         {.name = "epochs", .value = "N", .help = "default train.epochs, or 1 where nothing is augmented", .text = &epochs},
+        {.name = "json", .help = "say what was stored as JSON", .flag = &json},
         {.name = "quiet", .help = "no progress", .flag = &quiet},
         OPTIONS_END,
     };
@@ -144,7 +163,8 @@ int cmd_labels(int argc, char **argv, Error *err) {
     ok = true;
     for (int64_t e = 0; ok && e < j->n_epochs; e++) ok = write_epoch(j, e, out, err);
     progress_end(&j->progress);
-    if (ok && j->images->n_classes > 0)
+    if (ok && json) ok = print_json(j, out, err);
+    else if (ok && j->images->n_classes > 0)
         printf("%d epochs of %lld images (%s), top %d of %d classes: %s; the teacher is right on %.2f %%\n", j->n_epochs, (long long)j->images->n_images,
                j->images->name, j->K, j->classes, out, 100.0 * (double)j->n_right / (double)j->n_done);
     else if (ok)

@@ -1,11 +1,12 @@
-/* morbench list [models|experiments|datasets|machines] [--json]: what there is to choose from.
+/* morbench list [models|experiments|datasets|machines|fields] [--json]: what there is to choose from.
  *
  * Models: every preset with its size and its cost for one image at its own image size, from the configuration alone.
  *   macs                 matrix products and convolutions
  *   macs_fvcore          macs + 5 layer-norm elements + 2 batch-norm elements: what most papers print as FLOPs
  *   macs_fvcore_folded   without the batch norms, which fold into convolutions
  *   macs_fvcore_sdpa     without the two n^2 products of attention, which a tracer of fused attention does not see
- *   flops_2x             2 macs;   flops_all: and every element operation */
+ *   flops_2x             2 macs;   flops_all: and every element operation
+ *   params               each weight once;   params_unrolled: if every use of a shared block had weights of its own */
 #include "baselines/registry.h"
 #include "harness/commands.h"
 #include "harness/config.h"
@@ -27,7 +28,7 @@
 typedef struct ModelLine {
     const char *name;
     ModelCounts counts;
-    int64_t     params;
+    int64_t     params, params_unrolled, weights_bytes;
     int         channels, height, width, classes;
 } ModelLine;
 
@@ -40,6 +41,8 @@ static void put_model(JsonSink *list, const ModelLine *line, const Model *m) {
     json_put_text (&sink, "name", line->name);
     json_put_text (&sink, "model", m->kind->name);
     json_put_count(&sink, "params", line->params);
+    json_put_count(&sink, "params_unrolled", line->params_unrolled);
+    json_put_count(&sink, "weights_bytes", line->weights_bytes);
     json_put_count(&sink, "macs", c->macs);
     json_put_count(&sink, "macs_attention", c->macs_attention);
     json_put_count(&sink, "macs_router", c->macs_router);
@@ -76,7 +79,9 @@ static bool list_models(JsonSink *list, Error *err) {
         if (!model_from_preset(&m, name, NULL, err)) return false;
         m->kind->count(m->self, &(RouteCounts){0}, &line.counts);
         m->kind->image_shape(m->self, &line.channels, &line.height, &line.width, &line.classes);
-        line.params = params_elements(m->params);
+        line.params          = params_elements(m->params);
+        line.params_unrolled = params_elements_unrolled(m->params);
+        line.weights_bytes   = params_bytes(m->params);
         if (list != NULL) put_model(list, &line, m);
         else              print_model(&line);
         model_destroy(m);
@@ -186,6 +191,32 @@ static bool list_machines(JsonSink *list, Error *err) {
     return ok;
 }
 
+/* ---- fields of results ---- */
+
+static bool list_fields(JsonSink *list, Error *err) {
+    static const struct { const char *block, *key, *help; bool later; } fields[] = {
+#define KEY(block, key, help)       {#block, #key, help, false},
+#define KEY_LATER(block, key, help) {#block, #key, help, true},
+#include "harness/result_keys.def"
+#undef KEY
+#undef KEY_LATER
+    };
+    (void)err;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        JsonSink sink;
+        if (list == NULL) {
+            printf("/%s/%-*s %s\n", fields[i].block, 46 - (int)strlen(fields[i].block), fields[i].key, fields[i].help);
+            continue;
+        }
+        json_put_object(list, NULL, &sink);
+        json_put_text(&sink, "block", fields[i].block);
+        json_put_text(&sink, "key", fields[i].key);
+        json_put_text(&sink, "help", fields[i].help);
+        json_put_bool(&sink, "in_every_run", !fields[i].later);
+    }
+    return true;
+}
+
 /* ---- data sets ---- */
 
 /* The same as `morbench data list`. */
@@ -199,7 +230,7 @@ static int list_datasets(bool json, Error *err) {
 static const struct {
     const char *name;
     bool      (*list)(JsonSink *list, Error *err);     /* NULL: print for people */
-} lists[] = {{"models", list_models}, {"experiments", list_experiments}, {"machines", list_machines}};
+} lists[] = {{"models", list_models}, {"experiments", list_experiments}, {"machines", list_machines}, {"fields", list_fields}};
 
 static bool print_json(bool (*fill)(JsonSink *, Error *), Error *err) {
     JsonSink sink = {.at = json_array()};
@@ -216,9 +247,9 @@ static bool print_json(bool (*fill)(JsonSink *, Error *), Error *err) {
 int cmd_list(int argc, char **argv, Error *err) {
     bool         json      = false;
     const Option options[] = {{.name = "json", .help = "JSON on standard output", .flag = &json}, OPTIONS_END};
-    const Usage  usage     = {"list", "[models|experiments|datasets|machines]",
+    const Usage  usage     = {"list", "[models|experiments|datasets|machines|fields]",
                               "Names what there is: models (default; size and cost for one image), the experiments in ./" EXPERIMENTS_DIR
-                              ",\nthe data sets, or the machines in ./" MACHINES_DIR ".", options, 0, 1};
+                              ",\nthe data sets, the machines in ./" MACHINES_DIR ", or the numbers that results have.", options, 0, 1};
     const int    first     = options_parse(argc, argv, &usage, err);
     if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
     const char *what = first < argc ? argv[first] : "models";
@@ -228,5 +259,5 @@ int cmd_list(int argc, char **argv, Error *err) {
             const bool ok = json ? print_json(lists[i].list, err) : lists[i].list(NULL, err);
             return ok ? EXIT_OK : err->exit_status;
         }
-    return FAIL(err, what, "must be one of models, experiments, datasets, machines"), EXIT_BAD_INPUT;
+    return FAIL(err, what, "must be one of models, experiments, datasets, machines, fields"), EXIT_BAD_INPUT;
 }

@@ -20,12 +20,14 @@ static bool print_json(const char *dir, Error *err) {
 }
 
 int cmd_report(int argc, char **argv, Error *err) {
+    const char *factors = NULL;
     bool md = false, csv = false, tex = false, json = false, html = false, claims = false;
     const Option options[] = {
         {.name = "md", .help = "write DIR/table.md", .flag = &md},
         {.name = "csv", .help = "write DIR/table.csv: every column, base units", .flag = &csv},
         {.name = "tex", .help = "write DIR/table.tex, for booktabs", .flag = &tex},
         {.name = "json", .help = "print the table as JSON, what goes into DIR/table.json, instead of text", .flag = &json},
+        {.name = "factors", .value = "NAME,...", .help = "what rows may differ in, as the table names it (model, model.recursions, batch size, threads, ...); else refused", .text = &factors},
         {.name = "html", .help = "not in this version", .flag = &html},
         {.name = "claims", .help = "not in this version", .flag = &claims},
         OPTIONS_END,
@@ -45,7 +47,7 @@ int cmd_report(int argc, char **argv, Error *err) {
                           (!md && !csv && !tex ? REPORT_MD | REPORT_CSV : 0);
     Report report;
     int    n_plots = 0, status = EXIT_OK;
-    if (!report_read(&report, dir, err) || (!json && !report_print(&report, stdout, err)) ||
+    if (!report_read(&report, dir, err) || (factors != NULL && !report_declare(&report, factors, err)) || (!json && !report_print(&report, stdout, err)) ||
         !report_write_tables(&report, dir, formats, err) || (json && !print_json(dir, err))) {
         status = err->exit_status;
         goto done;

@@ -151,7 +151,7 @@ static int remove_one(const char *path, const struct stat *s, int type, struct F
 
 /* Takes what depends on time out of work lists and curves. */
 static void drop_times(json_t *value) {
-    static const char *const timed[] = {"elapsed_ns", "images_per_s", "images_per_s_reason"};
+    static const char *const timed[] = {"elapsed_ns", "images_per_s", "images_per_s_reason", "passes_elapsed_ns", "unaccounted_ns"};
     const char *key;
     json_t     *member;
     size_t      i;
@@ -163,23 +163,38 @@ static void drop_times(json_t *value) {
 static const char *const deterministic[] = {"/kind", "/status", "/model", "/data", "/accuracy", "/depth_histogram", "/curves", "/profile", "/metrics/peak_activation_bytes",
                                             "/metrics/weights_bytes", "/metrics/output_sha256", "/metrics/train_step_macs_count", "/metrics/epochs_count", "/metrics/steps_count"};
 
-static char *timeless_text(const json_t *run, const char *pointer) {
-    const json_t *value = report_at(run, pointer);
+/* Members that the other run, of an earlier version, had no name for are left out. */
+static char *timeless_text(const json_t *run, const json_t *other, const char *pointer) {
+    const json_t *value = report_at(run, pointer), *there = report_at(other, pointer);
     json_t       *copy  = value != NULL ? json_pack("[o]", json_deep_copy(value)) : json_array();
     if (copy == NULL) return NULL;
+    json_t     *object = json_array_get(copy, 0), *member;
+    const char *key;
+    void       *next;
+    if (json_is_object(object) && json_is_object(there))
+        json_object_foreach_safe(object, next, key, member) {
+            if (json_object_get(there, key) == NULL) json_object_del(object, key);
+        }
     drop_times(copy);
     char *text = json_canonical_text(copy);
     json_decref(copy);
     return text;
 }
 
-static bool compare_runs(const json_t *was, const json_t *now, int *n_differ, Error *err) {
+/* fields: gets {field, same} for each; NULL: they are printed. */
+static bool compare_runs(const json_t *was, const json_t *now, JsonSink *fields, int *n_differ, Error *err) {
     const int n = sizeof deterministic / sizeof *deterministic;
     *n_differ = 0;
     for (int i = 0; i < n; i++) {
-        char *a = timeless_text(was, deterministic[i]), *b = timeless_text(now, deterministic[i]);
+        char *a = timeless_text(was, was, deterministic[i]), *b = timeless_text(now, was, deterministic[i]);
         const bool ok = a != NULL && b != NULL, same = ok && strcmp(a, b) == 0;
-        if (ok) printf("%-36s %s\n", deterministic[i], same ? "the same" : "DIFFERS");
+        if (ok && fields == NULL) printf("%-36s %s\n", deterministic[i], same ? "the same" : "DIFFERS");
+        else if (ok) {
+            JsonSink field;
+            json_put_object(fields, NULL, &field);
+            json_put_text(&field, "field", deterministic[i]);
+            json_put_bool(&field, "same", same);
+        }
         *n_differ += ok && !same;
         free(a);
         free(b);
@@ -188,8 +203,29 @@ static bool compare_runs(const json_t *was, const json_t *now, int *n_differ, Er
     return true;
 }
 
+static bool tell(const json_t *was, const json_t *now, bool json, int *n_differ, Error *err) {
+    const bool same_env = strcmp(text_at(was, "/env_id"), text_at(now, "/env_id")) == 0;
+    JsonSink   root, fields;
+    json_t    *tree = NULL;
+    if (!json) {
+        if (!same_env) printf("another machine, build or environment: bits may differ\n");
+        return compare_runs(was, now, NULL, n_differ, err);
+    }
+    json_sink_begin(&root);
+    json_put_text(&root, "schema", "morbench.rerun/1");
+    json_put_text(&root, "id", text_at(was, "/id"));
+    json_put_bool(&root, "same_environment", same_env);
+    json_put_array(&root, "fields", &fields);
+    bool ok = compare_runs(was, now, &fields, n_differ, err);
+    json_put_count(&root, "differing_count", *n_differ);
+    ok = json_sink_finish(&root, &tree, ok ? err : NULL) && ok && json_print(tree, err);
+    json_decref(tree);
+    return ok;
+}
+
 int cmd_rerun(int argc, char **argv, Error *err) {
-    const Option options[] = {OPTIONS_END};
+    bool         json      = false;
+    const Option options[] = {{.name = "json", .help = "say what came out the same as JSON", .flag = &json}, OPTIONS_END};
     const int    first     = options_parse(argc, argv, &(Usage){"rerun", "RUN.json", "Runs the cell of a result again and checks that all but times comes out the same.", options, 1, 1}, err);
     if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
     const char *folder = getenv("TMPDIR");
@@ -211,11 +247,7 @@ int cmd_rerun(int argc, char **argv, Error *err) {
     bool ok = make_words(&words, was, result, err) || error_in(err, argv[first]);
     ok = ok && worker_run(NULL, (const char *const *)words.word, -1, err) && report_read(&report, result, err);
     if (ok && report.n_rows != 1) ok = FAIL(err, "", "%d results came of running it again", report.n_rows);
-    if (ok) {
-        const json_t *now = report.row[0].run;
-        if (strcmp(text_at(was, "/env_id"), text_at(now, "/env_id")) != 0) printf("another machine, build or environment: bits may differ\n");
-        ok = compare_runs(was, now, &n_differ, err);
-    }
+    if (ok) ok = tell(was, report.row[0].run, json, &n_differ, err);
     if (ok && n_differ > 0) ok = FAIL_STATUS(err, EXIT_CELLS, "", "%d fields differ when it is run again", n_differ);
     status = ok ? EXIT_OK : err->exit_status;
     report_free(&report);

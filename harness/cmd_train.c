@@ -185,9 +185,11 @@ static bool write_result(Job *j, const char *dir, Error *err) {
     for (int i = 0; i < 3; i++) result_warn_damaged(out, (const Dataset *[]){j->train_data, j->test_data, j->held_out}[i]);
     result_set_accuracy(out, &(ResultAccuracy){e->images_count, e->top1_count, j->test_data->n_classes > 5 ? e->top5_count : -1, e->loss});
     json_put_text(result_block(out, "accuracy"), "predictions_sha256", e->predictions_sha256);
+    witness_put(&e->witness, result_block(out, "accuracy"));
     result_set_depth(out, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);
     depth_record_put(j->depths, result_block(out, "depth_histogram"));
     result_set_macs_of_images(out, e->macs_executed, e->macs_counted, e->images_count, e->macs_min, e->macs_max);
+    result_set_elementwise_executed(out, (double)e->elementwise_executed / (double)e->images_count);
     if (strstr(j->starting.warning, "resampled from") != NULL) result_warn_detail(out, WARN_resampled_weights, "%s", j->starting.warning);   /* a new head is trained here */
     if (r->resumed_count > 0) result_warn_detail(out, WARN_resumed, "%d times", r->resumed_count);
     if (j->data.limit > 0 || j->data.test_limit > 0) result_warn(out, WARN_data_limited);

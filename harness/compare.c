@@ -2,6 +2,7 @@
 #include "harness/compare.h"
 
 #include "engine/digest.h"
+#include "harness/factors.h"
 #include "harness/report.h"
 #include "harness/result.h"
 #include "harness/stats.h"
@@ -104,51 +105,16 @@ static void pair_by(Comparison *c, bool by_id) {
     }
 }
 
-/* The factors in which two runs differ, "model, threads"; how many. The model counts once, however many settings it has. */
-static int factors(const json_t *a, const json_t *b, char *text, size_t size) {
-    static const struct { const char *name, *where[4]; } factor[] = {
-        {"what is timed", {"/kind", "/experiment/mode"}},
-        {"model", {"/experiment/model_kind", "/experiment/model"}},
-        {"weights", {"/model/weights_sha256"}},
-        {"data", {"/data/digest"}},
-        {"preprocessing", {"/data/preprocess"}},
-        {"batch size", {"/experiment/batch_size_count"}},
-        {"threads", {"/experiment/threads_requested_count"}},
-        {"backend", {"/experiment/backend"}},
-        {"matrix kernels", {"/env/blas_core", "/env/blas_config"}},
-        {"seed", {"/experiment/seed"}},
-    };
-    int n = 0;
-    text[0] = '\0';
-    bool model = false;
-    for (size_t i = 0; i < sizeof factor / sizeof *factor; i++) {
-        bool differs = false;
-        for (int k = 0; k < 4 && factor[i].where[k] != NULL; k++) {
-            const json_t *x = report_at(a, factor[i].where[k]), *y = report_at(b, factor[i].where[k]);
-            differs = differs || (x == NULL) != (y == NULL) || (x != NULL && !json_equal(x, y));
-        }
-        if (strcmp(factor[i].name, "model") == 0) model = differs;
-        /* another model has other weights, and images made or resized to its size */
-        if (model && (strcmp(factor[i].name, "weights") == 0 || strcmp(factor[i].name, "preprocessing") == 0 ||
-                      (strcmp(factor[i].name, "data") == 0 && json_is_true(report_at(a, "/data/synthetic")) && json_is_true(report_at(b, "/data/synthetic")))))
-            continue;
-        /* generated images are as many as the batch needs */
-        if (strcmp(factor[i].name, "data") == 0 && json_is_true(report_at(a, "/data/synthetic")) && json_is_true(report_at(b, "/data/synthetic"))) continue;
-        if (!differs) continue;
-        snprintf(text + strlen(text), size - strlen(text), "%s%s", n > 0 ? ", " : "", factor[i].name);
-        n++;
-    }
-    return n;
-}
-
 static bool pair_all(Comparison *c, Error *err) {
     pair_by(c, true);
     pair_by(c, false);
     if (c->n_runs[0] == 1 && c->n_runs[1] == 1 && c->run[0]->partner < 0) {
-        char text[256];
-        const int n = factors(c->run[0]->run, c->run[1]->run, text, sizeof text);
-        if (n > 1) {
-            FAIL(err, "", "differs from %s in %d factors (%s): compare runs that differ in the one under study", c->run[0]->path, n, text);
+        char    text[160];
+        Factors f = {.n = 0};
+        factors_of_pair(&f, c->run[0]->run, c->run[1]->run);
+        if (f.n > 1) {
+            factors_text(&f, text, sizeof text);
+            FAIL(err, "", "differs from %s in %d factors (%s): compare runs that differ in the one under study", c->run[0]->path, f.n, text);
             return error_in(err, c->run[1]->path);
         }
         c->run[0]->partner = c->run[1]->partner = 0;
@@ -214,37 +180,6 @@ static void find_differences(Comparison *c, const json_t *a, const json_t *b) {
 
 /* -- judging -- */
 
-/* Medians of the processes of a run, ascending by process; the run's samples as one unit when they are of one process. */
-static bool units_of(const json_t *run, CompareMetric metric, double **unit, size_t *n, Error *err) {
-    const json_t *samples = report_at(run, metric == COMPARE_LATENCY ? "/samples/latency_ns" : "/samples/end_to_end_latency_ns"), *value;
-    const json_t *process = report_at(run, metric == COMPARE_LATENCY ? "/samples/latency_process" : "/samples/end_to_end_latency_process");
-    const size_t  size = json_array_size(samples);
-    double       *x = calloc(size + 1, sizeof *x), *medians = calloc(size + 1, sizeof *medians);
-    int          *owner = calloc(size + 1, sizeof *owner);
-    bool          ok = x != NULL && medians != NULL && owner != NULL;
-    size_t        i;
-    *n = 0;
-    if (!ok) FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for %zu samples", size);
-    if (ok && process != NULL && json_array_size(process) != size) ok = FAIL(err, "/samples/latency_process", "must be as long as the samples, %zu, got %zu", size, json_array_size(process));
-    if (ok) {
-        json_array_foreach(samples, i, value) {
-            x[i]     = json_number_value(value);
-            owner[i] = process != NULL ? (int)json_integer_value(json_array_get(process, i)) : 0;
-        }
-        for (size_t from = 0, to; ok && from < size; from = to) {            /* samples of a process lie together */
-            StatsInterval s;
-            for (to = from; to < size && owner[to] == owner[from];) to++;
-            ok = stats_process_interval(&s, x + from, NULL, to - from, err);
-            if (ok) medians[(*n)++] = s.median;
-        }
-    }
-    free(x);
-    free(owner);
-    if (ok) *unit = medians;
-    else    free(medians);
-    return ok;
-}
-
 static double median(const double *x, size_t n) {
     StatsInterval s;
     Error         unused;
@@ -271,24 +206,66 @@ static const char *why_not_gated(const ComparePair *p) {
     return NULL;
 }
 
-static bool measure_pair(Comparison *c, ComparePair *p, Error *err) {
+/* Units of both arms held against each other. Those that are no number were left out; of a pair, then, both. */
+static bool hold_against(TwoSamples *t, double *a, size_t n, double *b, size_t m, bool paired, Error *err) {
+    size_t kept[2] = {0, 0};
+    for (size_t i = 0; paired && i < n; i++) {
+        if (isnan(a[i]) || isnan(b[i])) continue;
+        a[kept[0]++] = a[i];
+        b[kept[1]++] = b[i];
+    }
+    for (size_t i = 0; !paired && i < n; i++)
+        if (!isnan(a[i])) a[kept[0]++] = a[i];
+    for (size_t i = 0; !paired && i < m; i++)
+        if (!isnan(b[i])) b[kept[1]++] = b[i];
+    *t = (TwoSamples){.ratio = NAN, .low = NAN, .high = NAN, .p = 1, .slower_share = NAN, .paired = paired};
+    if (kept[0] == 0) return true;                           /* every pair had an outlier */
+    return paired ? two_samples_paired(t, a, b, kept[0], err) : two_samples_independent(t, a, kept[0], b, kept[1], err);
+}
+
+/* outliers: left out; *left_out gets how many samples and processes that were. */
+static bool measure_units(const Comparison *c, ComparePair *p, bool outliers, TwoSamples *t, CompareLeftOut *left_out, Error *err) {
     double *a = NULL, *b = NULL;
-    size_t  n, m;
-    const char *session = text_at(p->a->run, "/provenance/session"), *env = text_at(p->a->run, "/env_id");
-    p->same_env     = env[0] != '\0' && strcmp(env, text_at(p->b->run, "/env_id")) == 0;
-    p->same_session = session[0] != '\0' && strcmp(session, text_at(p->b->run, "/provenance/session")) == 0;
-    bool ok = units_of(p->a->run, c->options.metric, &a, &n, err) || error_in(err, p->a->path);
-    ok = ok && (units_of(p->b->run, c->options.metric, &b, &m, err) || error_in(err, p->b->path));
+    size_t  n = 0, m = 0;
+    bool    ok = compare_units(p->a->run, c->options.metric, outliers, &a, &n, left_out, err) || error_in(err, p->a->path);
+    ok = ok && (compare_units(p->b->run, c->options.metric, outliers, &b, &m, left_out, err) || error_in(err, p->b->path));
     p->timed = ok && n > 0 && m > 0;
-    p->barred = barring_verdict(p);
-    if (p->timed) {
+    if (p->timed && !outliers) {
         p->a_value = median(a, n);
         p->b_value = median(b, m);
-        ok = p->same_session && n == m ? two_samples_paired(&p->t, a, b, n, err) : two_samples_independent(&p->t, a, n, b, m, err);
     }
+    if (p->timed) ok = hold_against(t, a, n, b, m, p->same_session && n == m, err);
     free(a);
     free(b);
     return ok;
+}
+
+static bool measure_pair(Comparison *c, ComparePair *p, Error *err) {
+    const char    *session = text_at(p->a->run, "/provenance/session"), *env = text_at(p->a->run, "/env_id");
+    CompareLeftOut none = {0};
+    p->same_env     = env[0] != '\0' && strcmp(env, text_at(p->b->run, "/env_id")) == 0;
+    p->same_session = session[0] != '\0' && strcmp(session, text_at(p->b->run, "/provenance/session")) == 0;
+    p->barred       = barring_verdict(p);
+    return measure_units(c, p, false, &p->t, &none, err) && measure_units(c, p, true, &p->without, &p->left_out, err);
+}
+
+/* Rule V39: what would be said without the outliers. It counts for nothing and is told where it is something else. */
+static bool judge_without_outliers(Comparison *c, double *p, Error *err) {
+    int n = 0;
+    for (int i = 0; i < c->n_pairs; i++)
+        if (c->pair[i].timed && c->pair[i].barred == NULL) p[n++] = c->pair[i].without.p;
+    if (!holm_correct(p, (size_t)n, err)) return false;
+    n = 0;
+    for (int i = 0; i < c->n_pairs; i++) {
+        ComparePair *pair = &c->pair[i];
+        if (!pair->timed || pair->barred != NULL) continue;
+        TwoSamples t = pair->without;
+        t.n_first  = pair->t.n_first;                        /* as many were measured, and no fewer */
+        t.n_second = pair->t.n_second;
+        pair->without_p         = p[n++];
+        pair->judgement_without = two_samples_judge(&t, pair->without_p, c->options.margin);
+    }
+    return true;
 }
 
 bool compare_judge(Comparison *c, Error *err) {
@@ -313,6 +290,7 @@ bool compare_judge(Comparison *c, Error *err) {
         pair->regressed = two_samples_regressed(&pair->t, pair->p, c->options.gate);
         c->n_regressed += pair->regressed;
     }
+    ok = ok && judge_without_outliers(c, p, err);
     free(p);
     return ok;
 }

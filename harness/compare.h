@@ -32,6 +32,8 @@ typedef struct CompareRun {
     int     partner;                 /* in the other list; -1: none */
 } CompareRun;
 
+typedef struct CompareLeftOut { int n_samples, n_processes; } CompareLeftOut;
+
 typedef struct ComparePair {
     const CompareRun *a, *b;
     bool              same_env, timed;   /* timed: both have samples of the metric */
@@ -40,6 +42,10 @@ typedef struct ComparePair {
     double            a_value, b_value;  /* medians of process medians, ns */
     double            p;                 /* corrected */
     Judgement         judgement;
+    TwoSamples        without;           /* the same without outliers (rule V39), for the reader only */
+    CompareLeftOut    left_out;          /* of both arms together */
+    double            without_p;         /* corrected */
+    Judgement         judgement_without;
     const char       *barred;            /* verdict of A or B that bars a judgement; NULL */
     const char       *not_gated;         /* why the gate cannot count it; NULL: it can */
     bool              regressed;
@@ -63,6 +69,11 @@ typedef struct Comparison {
 bool compare_read(Comparison *out, const char *a, const char *b, const CompareOptions *options, Error *err);
 bool compare_judge(Comparison *c, Error *err);
 void compare_free(Comparison *c);
+
+/* Medians of the processes of a run in the order of its samples, *n of them; free(). Without outliers: over the samples within
+ * Tukey's fences of their process (1.5 interquartile ranges beyond the quartiles), and NAN for a process beyond the fences of
+ * all; *left_out gets more by what that leaves out. */
+bool compare_units(const json_t *run, CompareMetric metric, bool without_outliers, double **unit, size_t *n, CompareLeftOut *left_out, Error *err);
 
 void compare_print(const Comparison *c, FILE *out);
 bool compare_to_json(const Comparison *c, json_t **out, Error *err);

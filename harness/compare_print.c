@@ -39,10 +39,8 @@ static const struct { const char *name, *where; } exact[] = {
     {"top1_ratio", "/accuracy/top1_ratio"},
 };
 
-static const char *words_of(const ComparePair *p) {
-    if (!p->timed) return "not timed";
-    if (p->barred != NULL) return p->barred;
-    switch (p->judgement) {
+static const char *words_for(Judgement j) {
+    switch (j) {
     case JUDGED_FASTER: return "faster";
     case JUDGED_SLOWER: return "slower";
     case JUDGED_EQUIVALENT: return "equivalent";
@@ -50,6 +48,15 @@ static const char *words_of(const ComparePair *p) {
     case JUDGED_UNCERTAIN: return "uncertain";
     default: return "too few processes";
     }
+}
+
+static const char *words_of(const ComparePair *p) { return !p->timed ? "not timed" : p->barred != NULL ? p->barred : words_for(p->judgement); }
+
+/* The verdict above stays; whether it hangs on outliers is for the reader to know. */
+static void print_without_outliers(const ComparePair *p, FILE *out) {
+    if (!p->timed || p->barred != NULL || p->judgement_without == p->judgement) return;
+    fprintf(out, "    without outliers (%d samples, %d processes) it would be: %s, %+.2f %% [%+.2f, %+.2f]; the verdict counts them\n", p->left_out.n_samples,
+            p->left_out.n_processes, words_for(p->judgement_without), 100 * (p->without.ratio - 1), 100 * (p->without.low - 1), 100 * (p->without.high - 1));
 }
 
 static void print_pair(const Comparison *c, const ComparePair *p, FILE *out) {
@@ -68,6 +75,7 @@ static void print_pair(const Comparison *c, const ComparePair *p, FILE *out) {
     }
     fprintf(out, "  %s%s%s\n", words_of(p), p->timed && !p->same_env ? " (different machines)" : "", p->regressed ? "  REGRESSION" : "");
     if (isfinite(c->options.gate) && p->not_gated != NULL && p->timed) fprintf(out, "    not counted by the gate: %s\n", p->not_gated);
+    print_without_outliers(p, out);
     for (size_t i = 0; i < sizeof exact / sizeof *exact; i++) {
         const double a = report_number(p->a->run, exact[i].where), b = report_number(p->b->run, exact[i].where);
         if (isfinite(a) && isfinite(b) && a != b) fprintf(out, "    %s: %.17g -> %.17g\n", exact[i].name, a, b);
@@ -126,6 +134,19 @@ static void put_side(JsonSink *to, const char *key, const ComparePair *p, const 
     for (size_t i = 0; i < sizeof exact / sizeof *exact; i++) put_number(&side, exact[i].name, report_number(r->run, exact[i].where), "not_requested");
 }
 
+static void put_without_outliers(JsonSink *pair, const ComparePair *p) {
+    JsonSink to;
+    const bool judged = p->timed && p->barred == NULL;
+    json_put_object(pair, "without_outliers", &to);
+    json_put_count(&to, "samples_left_out_count", p->left_out.n_samples);
+    json_put_count(&to, "processes_left_out_count", p->left_out.n_processes);
+    put_number(&to, "relative_difference", p->timed ? p->without.ratio - 1 : NAN, "not_supported");
+    put_number(&to, "relative_difference_low", p->timed ? p->without.low - 1 : NAN, "not_supported");
+    put_number(&to, "relative_difference_high", p->timed ? p->without.high - 1 : NAN, "not_supported");
+    put_number(&to, "p_holm", judged ? p->without_p : NAN, "not_requested");
+    json_put_text(&to, "judgement", !p->timed ? "not_timed" : p->barred != NULL ? "barred" : judgement_name(p->judgement_without));
+}
+
 static void put_pair(JsonSink *list, const Comparison *c, const ComparePair *p) {
     JsonSink entry;
     char     cell[256];
@@ -146,6 +167,7 @@ static void put_pair(JsonSink *list, const Comparison *c, const ComparePair *p) 
     put_number(&entry, "p", p->timed ? p->t.p : NAN, "not_requested");
     put_number(&entry, "p_holm", p->timed && p->barred == NULL ? p->p : NAN, "not_requested");
     json_put_text(&entry, "judgement", !p->timed ? "not_timed" : p->barred != NULL ? "barred" : judgement_name(p->judgement));
+    put_without_outliers(&entry, p);
     if (isfinite(c->options.gate)) {
         json_put_bool(&entry, "gated", p->not_gated == NULL);
         if (p->not_gated != NULL) json_put_text(&entry, "not_gated_since", p->not_gated);

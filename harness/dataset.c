@@ -198,7 +198,7 @@ void dataset_close(Dataset *d) {
 }
 
 /* Limited: every (n_images_split/n_images)th, so that a split sorted by class keeps all its classes. */
-static int64_t source_of(const Dataset *d, int64_t index) {
+int64_t dataset_source(const Dataset *d, int64_t index) {
     CHECK(index >= 0 && index < d->n_images, "image %lld of %lld", (long long)index, (long long)d->n_images);
     const int64_t n = d->chosen != NULL ? d->n_images_limited : d->n_images;
     if (d->chosen != NULL) index = d->chosen[index];
@@ -207,14 +207,14 @@ static int64_t source_of(const Dataset *d, int64_t index) {
 
 bool dataset_view(const Dataset *d, int64_t index, Image *image, int *label, Error *err) {
     *image = (Image){0};
-    const bool ok = d->kind->view(d, source_of(d, index), image, label, err) &&
+    const bool ok = d->kind->view(d, dataset_source(d, index), image, label, err) &&
                     (!d->preprocess.apply_exif || image_apply_orientation(image, err));
     if (!ok) image_free(image);
     return ok;
 }
 
 bool dataset_read(const Dataset *d, int64_t index, uint8_t *pixels, int *label, Error *err) {
-    const int64_t source = source_of(d, index);
+    const int64_t source = dataset_source(d, index);
     Image image = {0};
     bool  ok    = d->kind->view(d, source, &image, label, err);
     if (ok && d->preprocess.geometry == GEOMETRY_NATIVE && (image.width != d->width || image.height != d->height)) {
@@ -239,7 +239,7 @@ int64_t dataset_damaged(const Dataset *d, char first[DATASET_PATH_BYTES]) {
 /* ---- images in two sets ---- */
 
 static bool hash_of(const Dataset *d, int64_t index, uint64_t *hash, Error *err) {
-    const int64_t source = source_of(d, index);
+    const int64_t source = dataset_source(d, index);
     Image         image  = {0};
     int           label;
     if (d->kind->hash != NULL) return d->kind->hash(d, source, hash, err);

@@ -107,6 +107,9 @@ void dataset_close(Dataset *d);
 /* Image `index` in [0, n_images): writes height*width*channels bytes and the label (-1: none). Thread-safe. */
 bool dataset_read(const Dataset *d, int64_t index, uint8_t *pixels, int *label, Error *err);
 
+/* The place of image `index` in the whole split, before limit and division. */
+int64_t dataset_source(const Dataset *d, int64_t index);
+
 /* The same image before resizing and cropping: of its own size, upright where the preset asks for it, d->channels channels. The
  * caller's: image_free. Thread-safe. */
 bool dataset_view(const Dataset *d, int64_t index, Image *image, int *label, Error *err);

@@ -129,6 +129,8 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
             out->top5_count += rank < 5;
             loss += nats;
             sha256_add(digest, &predicted, sizeof predicted);
+            /* draws of a model are keyed by its image_id: only where that is the place in the split it is the same in every run */
+            if (dataset_source(d, batch->ids[b]) == batch->ids[b]) witness_add(&out->witness, batch->ids[b], logits, classes);
         }
         count_depths(out, &y, B);
         model_count_images(m, &y, B, false, &out->macs_counted, &out->macs_min, &out->macs_max);
@@ -141,6 +143,7 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
     out->elapsed_ns            = clock_now_ns() - started_ns;
     out->loss                  = out->images_count > 0 ? loss / (double)out->images_count : NAN;
     out->macs_executed         = profile_total(tape_profile(tape), 0, 0).macs;
+    out->elementwise_executed  = profile_total(tape_profile(tape), 0, 0).elementwise;
     out->peak_activation_bytes = arena_peak_bytes(tape_arena(tape));
     ok = sha256_finish(digest, out->predictions_sha256, err);
 done:

@@ -4,6 +4,7 @@
 
 #include "harness/dataset.h"
 #include "harness/depth_record.h"
+#include "harness/witness.h"
 #include "models/model.h"
 
 enum { EVALUATE_MAX_DEPTH = 512 };
@@ -12,12 +13,13 @@ typedef struct Evaluation {
     int64_t  images_count;
     int64_t  top1_count, top5_count;
     double   loss;                                   /* mean cross entropy, no smoothing */
-    int64_t  macs_executed;                          /* of all images */
+    int64_t  macs_executed, elementwise_executed;    /* of all images */
     int64_t  macs_counted, macs_min, macs_max;       /* closed form, each image by its own rows: of all, of the cheapest and dearest */
     uint64_t elapsed_ns;                             /* loading included */
     int64_t  depth_histogram[EVALUATE_MAX_DEPTH + 1];/* tokens by blocks or recursions applied */
     int      max_depth, n_tokens;
     size_t   peak_activation_bytes;
+    Witness  witness;                                /* of the split's first images */
     char     predictions_sha256[65];                 /* over the predicted classes, int32 little-endian, in image order */
 } Evaluation;
 

@@ -15,6 +15,7 @@ typedef struct ReportRow {
     char         *path;            /* of run.json, from the report's directory */
     json_t       *run;
     const json_t *accuracy;        /* the run whose accuracy counts: itself, or one of equal weights and data; NULL: none */
+    const json_t *contradicted_by; /* a run of the same weights and images that says something else of them: the row is INVALID; or NULL */
     const char   *model;           /* preset, else the model's name: how tables and plots call it */
     int           model_index;     /* the same for all rows of a model: its colour */
     const char   *verdict;
@@ -32,6 +33,12 @@ typedef struct Report {
  * counted. Fails when there is none at all. */
 bool report_read(Report *out, const char *dir, Error *err);
 void report_free(Report *r);
+
+/* In what the rows of one kind (trainings, evaluations, benches) differ: what the table is about (rule V36). */
+typedef struct Factors Factors;
+void report_factors(const Report *r, const char *kind, Factors *out);
+/* Refuses a table whose rows differ in what the list, "model, batch size", does not name. */
+bool report_declare(const Report *r, const char *list, Error *err);
 
 /* The value at a JSON pointer ("/a/b", objects only); NULL when there is none. */
 const json_t *report_at(const json_t *run, const char *pointer);

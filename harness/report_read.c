@@ -3,6 +3,7 @@
 
 #include "harness/escape.h"
 #include "harness/result.h"
+#include "harness/witness.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -102,21 +103,61 @@ static bool equal_at(const json_t *a, const json_t *b, const char *pointer) {
     return x != NULL && y != NULL && !json_is_null(x) && json_equal(x, y);
 }
 
-/* Rule V2: an accuracy belongs to a timing when weights, settings, preprocessing, code and data set are the same. */
-static const json_t *accuracy_of(const Report *r, const json_t *run) {
-    static const char *const same[] = {"/model/name", "/model/settings", "/model/weights_sha256", "/provenance/version",
-                                       "/data/preprocess"};
-    if (json_is_number(report_at(run, "/accuracy/top1_ratio"))) return run;
+static bool alike_at(const json_t *a, const json_t *b, const char *pointer) {
+    const json_t *x = report_at(a, pointer), *y = report_at(b, pointer);
+    const bool    no_x = x == NULL || json_is_null(x), no_y = y == NULL || json_is_null(y);
+    return no_x || no_y ? no_x == no_y : json_equal(x, y);
+}
+
+static const json_t *witness_of(const json_t *run) {
+    const json_t *of_accuracy = report_at(run, "/accuracy/witness");
+    return of_accuracy != NULL ? of_accuracy : report_at(run, "/metrics/witness");
+}
+
+/* Same model, weights, preprocessing and images. */
+static bool same_subject(const json_t *run, const json_t *other) {
+    static const char *const same[] = {"/model/name", "/model/settings", "/model/weights_sha256", "/data/preprocess"};
+    for (size_t k = 0; k < sizeof same / sizeof *same; k++)
+        if (!equal_at(run, other, same[k])) return false;
+    return equal_at(run, other, "/data/digest") || json_equal(report_at(run, "/data/digest"), report_at(other, "/data/test/digest"));
+}
+
+/* Same code, and what decides the bits it computes. */
+static bool same_numerics(const json_t *run, const json_t *other) {
+    static const char *const same[] = {"/provenance/version", "/provenance/commit", "/provenance/build_flags", "/env/blas_config", "/env/blas_core"};
+    for (size_t k = 0; k < sizeof same / sizeof *same; k++)
+        if (!alike_at(run, other, same[k])) return false;
+    const json_t *backend = report_at(other, "/experiment/backend");     /* a training has none among its settings */
+    return backend == NULL || alike_at(run, other, "/experiment/backend");
+}
+
+/* Of a routed model one image in fifty may choose other tokens, where two scores are equal to the last bits. */
+static bool witnesses_differ(const json_t *run, const WitnessAgreement *w) {
+    const bool routed = report_number(run, "/model/counts/macs_router") > 0;
+    return routed ? 50 * w->n_differ > w->n_compared : w->n_differ > 0;
+}
+
+/* Rules V2 and V3: an accuracy belongs to a timing when model, weights, preprocessing and images are the same, and either both said
+ * the same of images they share, or code and numeric configuration are the same too. When what they said differs, the timing is of
+ * other work. */
+static void link_accuracy(const Report *r, ReportRow *row) {
+    if (json_is_number(report_at(row->run, "/accuracy/top1_ratio"))) {
+        row->accuracy = row->run;
+        return;
+    }
     for (int i = 0; i < r->n_rows; i++) {
         const json_t *other = r->row[i].run;
-        bool          fits  = json_is_number(report_at(other, "/accuracy/top1_ratio")) &&
-                    strcmp(text_at(other, "/validity/verdict"), "INVALID") != 0;
-        for (size_t k = 0; fits && k < sizeof same / sizeof *same; k++) fits = equal_at(run, other, same[k]);
-        if (fits && (equal_at(run, other, "/data/digest") ||
-                     json_equal(report_at(run, "/data/digest"), report_at(other, "/data/test/digest"))))
-            return other;
+        if (!json_is_number(report_at(other, "/accuracy/top1_ratio")) || strcmp(text_at(other, "/validity/verdict"), "INVALID") == 0 ||
+            !same_subject(row->run, other))
+            continue;
+        const WitnessAgreement w = witness_compare(witness_of(row->run), witness_of(other));
+        if (w.n_compared > 0 && witnesses_differ(row->run, &w)) {
+            row->contradicted_by = other;
+            row->accuracy        = NULL;
+            return;
+        }
+        if (row->accuracy == NULL && (w.n_compared > 0 || same_numerics(row->run, other))) row->accuracy = other;
     }
-    return NULL;
 }
 
 /* The worst verdict of the reasons, a missing accuracy left out; whether one of them bars it from any accuracy. */
@@ -149,12 +190,13 @@ static void judge(Report *r) {
         ReportRow *row = &r->row[i];
         bool       untrained;
         Verdict    worst = worst_reason(row->run, &untrained);
-        row->accuracy   = accuracy_of(r, row->run);
+        link_accuracy(r, row);
         row->speed_only = row->accuracy == NULL || untrained;
         row->verdict    = text_at(row->run, "/validity/verdict");
         if (row->speed_only && worst < VERDICT_SPEED_ONLY) worst = VERDICT_SPEED_ONLY;
         /* only these depend on what lies beside the run: an accuracy may have come since, or may be gone */
         if (strcmp(row->verdict, "SMOKE") != 0 && strcmp(row->verdict, "INVALID") != 0) row->verdict = verdict_name(worst);
+        if (row->contradicted_by != NULL) row->verdict = "INVALID";
     }
 }
 

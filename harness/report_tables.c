@@ -5,6 +5,7 @@
 
 #include "engine/file.h"
 #include "harness/escape.h"
+#include "harness/factors.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -170,6 +171,7 @@ static void verdict_note(FILE *out, const ReportRow *row, const Grid *g, Escape 
 
 static void accuracy_note(FILE *out, const ReportRow *row, const Grid *g, Escape *escape) {
     (void)g, (void)escape;
+    if (row->contradicted_by != NULL) fprintf(out, "INVALID: its logits are not those of run %s, of the same weights and images", run_id(row->contradicted_by));
     if (row->accuracy != NULL && row->accuracy != row->run)
         fprintf(out, "Accuracy from run %s, of the same weights and data", run_id(row->accuracy));
 }
@@ -221,6 +223,21 @@ static void print_grouped(FILE *out, const Report *r, const Grid *g, Note *note,
     free(text);
 }
 
+/* Rule V36: what a table of several rows of a kind is about. */
+static void print_factors(FILE *out, const Report *r, Escape *escape, const char *start, const char *end) {
+    static const char *const kinds[] = {"bench", "eval", "train"};
+    for (int k = 0; k < 3; k++) {
+        Factors f;
+        char    text[1024];
+        report_factors(r, kinds[k], &f);
+        if (f.n == 0) continue;
+        factors_text(&f, text, sizeof text);
+        fprintf(out, "%sRows of kind %s differ in: ", start, kinds[k]);
+        escape(out, text);
+        fputs(end, out);
+    }
+}
+
 /* What the reader must know beside the cells: intervals, marks, where accuracies come from, and why cells are empty. */
 static void print_notes(FILE *out, const Report *r, const Grid *g, Escape *escape, const char *start, const char *end) {
     int  n_speed_only = 0;
@@ -232,6 +249,7 @@ static void print_notes(FILE *out, const Report *r, const Grid *g, Escape *escap
         escape(out, "In brackets: 95 % intervals, of accuracy over the choice of images, of times over samples or processes.");
         fputs(end, out);
     }
+    print_factors(out, r, escape, start, end);
     if (n_speed_only > 0)
         fprintf(out, "%s† speed only: no accuracy of the same weights on the same data is known.%s", start, end);
     print_grouped(out, r, g, accuracy_note, escape, start, end);
@@ -341,11 +359,24 @@ static void write_csv(FILE *out, const Report *r, const Grid *g) {
     }
 }
 
+static void put_factors(JsonSink *root, const Report *r) {
+    static const char *const kinds[] = {"bench", "eval", "train"};
+    JsonSink all, list;
+    json_put_object(root, "factors", &all);
+    for (int k = 0; k < 3; k++) {
+        Factors f;
+        report_factors(r, kinds[k], &f);
+        json_put_array(&all, kinds[k], &list);
+        for (int i = 0; i < f.n; i++) json_put_text(&list, NULL, f.name[i]);
+    }
+}
+
 static bool write_json(const Report *r, const char *path, Error *err) {
     JsonSink root, rows, sink;
     json_t  *tree = NULL;
     json_sink_begin(&root);
     json_put_text(&root, "schema", "morbench.table/1");
+    put_factors(&root, r);
     json_put_array(&root, "rows", &rows);
     for (int i = 0; i < r->n_rows; i++) {
         const ReportRow *row = &r->row[i];

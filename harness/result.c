@@ -289,6 +289,7 @@ bool result_set_model(Result *r, const Model *model, const char *weights_sha256,
     json_put_count(s, "width_count", width);
     json_put_count(s, "classes_count", classes);
     json_put_count(s, "params_count", params_elements(model->params));
+    json_put_count(s, "params_unrolled_count", params_elements_unrolled(model->params));
     put_text_or(s, "weights_sha256", training ? NULL : weights_sha256, "not_requested");
     put_text_or(s, "initial_weights_sha256", training ? weights_sha256 : NULL, "not_requested");
     json_put_object(s, "counts", &counts);
@@ -316,6 +317,15 @@ void result_set_macs_of_images(Result *r, int64_t executed, int64_t counted, int
     json_put_number(&counts, "macs_executed_max", (double)max);
     if (executed != counted)
         result_warn_detail(r, WARN_counts_disagree, "%lld executed, %lld counted over %lld images", (long long)executed, (long long)counted, (long long)images_count);
+}
+
+void result_set_elementwise_executed(Result *r, double mean) {
+    json_t *at = json_object_get(r->block[BLOCK_model].at, "counts");
+    CHECK(at != NULL || r->root.failed, "the model of a result comes before what it executed");
+    JsonSink     counts = {.at = at, .parent = &r->block[BLOCK_model]};
+    const double macs   = json_number_value(json_object_get(at, "macs_executed"));
+    json_put_number(&counts, "flops_2x_executed", 2 * macs);
+    json_put_number(&counts, "flops_all_executed", 2 * macs + mean);
 }
 
 /* digest: of the split's content, also handed back. */
@@ -408,6 +418,7 @@ bool result_set_latency(Result *r, const ResultLatency *l, Error *err) {
         json_put_number(s, "end_to_end_latency_ns", centre.median);
         put_number_or(s, "end_to_end_latency_low_ns", centre.low, "not_supported");
         put_number_or(s, "end_to_end_latency_high_ns", centre.high, "not_supported");
+        json_put_text(s, "end_to_end_includes", "from stored pixels to logits: reading, resizing, normalising, and what latency_ns includes");
         json_put_number(s, "end_to_end_images_per_s", 1e9*batch/centre.median);
         put_number_or(s, "end_to_end_images_low_per_s", 1e9*batch/centre.high, "not_supported");
         put_number_or(s, "end_to_end_images_high_per_s", 1e9*batch/centre.low, "not_supported");
@@ -663,12 +674,7 @@ static bool seal(Result *r, Error *err) {
 }
 
 bool result_print(Result *r, Error *err) {
-    if (!seal(r, err)) return false;
-    char *text = json_to_text(r->root.at);
-    if (text == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory for a result");
-    const bool ok = fputs(text, stdout) >= 0 && fflush(stdout) == 0;
-    free(text);
-    return ok || FAIL_STATUS(err, EXIT_IO, "", "cannot write to standard output: %s", strerror(errno));
+    return seal(r, err) && json_print(r->root.at, err);
 }
 
 bool result_write(Result *r, const char *dir, Error *err) {

@@ -66,6 +66,8 @@ void result_set_trained_weights(Result *r, const char *weights_sha256);
 /* MACs that really ran, an image: mean, least and most over images (counts.macs_executed, _min, _max). counted is the closed form's sum
  * over the same images, each by its own rows where it was routed, and must be the sum executed (else counts_disagree). */
 void result_set_macs_of_images(Result *r, int64_t executed, int64_t counted, int64_t images_count, int64_t min, int64_t max);
+/* After that: elementwise operations that really ran, mean over images; with them counts.flops_2x_executed and flops_all_executed. */
+void result_set_elementwise_executed(Result *r, double mean);
 
 /* The data measured or trained on; NULL is fine: none. Training adds the split it is tested on. Reads a folder's files
  * for the digest when that is not known yet. */

@@ -279,6 +279,13 @@ static void condition_params(MorVit *m, Params *p, int r, int k) {
     }
 }
 
+/* How many of the unrolled blocks are block k of the stack. */
+static int stack_uses(const MorVit *m, int k) {
+    int n = 0;
+    for (int position = 0; position < m->blocks_per_recursion * m->recursions; position++) n += stack_index(m, position) == k;
+    return n;
+}
+
 static void each_param(void *self, Params *p) {
     MorVit   *m = self;
     const int D = m->embed_dim, P = m->patch_size, C = m->num_classes, F = m->mlp_width, end = m->n_stack + (m->middle ? 3 : 1);
@@ -290,8 +297,10 @@ static void each_param(void *self, Params *p) {
     if (m->middle) vit_block_params(&m->first, p, D, F, 1, "first.");
     for (int k = 0; k < m->n_stack; k++) {
         char prefix[32];
+        const int before = params_count(p);
         snprintf(prefix, sizeof prefix, "stack.%d.", k);
         vit_block_params(&m->stack[k], p, D, F, k + (m->middle ? 2 : 1), prefix);
+        for (int i = before; i < params_count(p); i++) params_at(p, i)->uses = stack_uses(m, k);
     }
     if (m->middle) vit_block_params(&m->last, p, D, F, end - 1, "last.");
     for (int r = 0; r < m->recursions; r++) {

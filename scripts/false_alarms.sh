@@ -2,7 +2,8 @@
 # How often the gate of `compare` would alarm though nothing changed: pairs of benches of one model by one program, one after the
 # other, judged by the gate's own rule (3 %, interval above 0, p < 0.01). The gate does not count arms that the machine disturbed,
 # so pairs without and with them are told apart. Long; not part of any check.
-#   scripts/false_alarms.sh        PAIRS=100 MODEL=vit_d64_l6_p4_28 THREADS=1 SECONDS_EACH=0.2 BINARY=build/release/morbench
+# Exit status 1: more than 2 in 100 of the quiet pairs alarm, or none was quiet.
+#   make false-alarms              PAIRS=100 MODEL=vit_d64_l6_p4_28 THREADS=1 SECONDS_EACH=0.2 BINARY=build/release/morbench
 set -eu
 cd "$(dirname "$0")/.."
 binary=${BINARY:-build/release/morbench}
@@ -29,4 +30,6 @@ for name, some in (("quiet", [p for p, n in zip(pairs, noisy) if not n]), ("dist
     if not some: print(f"no pairs {name}")
     else: print(f"{len(slow)} of {len(some)} pairs {name} alarm; {len(sure)} have p < 0.05; median |difference| "
                 f"{100 * statistics.median(abs(p['relative_difference']) for p in some):.2f} %, largest {100 * max(abs(p['relative_difference']) for p in some):.2f} %")
+    if name == "quiet": too_many = not some or 100 * len(slow) > 2 * len(some)
+sys.exit(too_many)
 END

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # What a machine can do, into results/machines/NAME: parity with the recorded outputs, what can be measured here, ceilings, and the
 # standard set of models. `morbench compare results/machines/A results/machines/B` then puts two machines side by side.
-#   scripts/hardware.sh        after a build (make hardware does both)
+#   scripts/hardware.sh        after a build (make hardware does both); --name only prints where to
 #
 # From the environment
 #   BINARY, TESTS  the program, and the folder of its tests
-#   MACHINE_NAME   folder below results/machines; default the host's name
+#   MACHINE_NAME   folder below MACHINES; default the host's name. Of it letters, digits, _ and - are kept
+#   MACHINES       default results/machines
 #   MODELS, BATCH  default the standard set as far as this version has it, 1 and 16
 #   PROFILE        default standard; smoke shows that it works
 #   THREADS        default one, and all CPUs
@@ -14,8 +15,11 @@ set -eu
 cd "$(dirname "$0")/.."
 binary=${BINARY:-build/release/morbench}
 tests=${TESTS:-build/release/tests}
-name=$(printf '%s' "${MACHINE_NAME:-$(uname -n)}" | tr '[:upper:]' '[:lower:]' | tr -c 'a-z0-9_-' '-' | cut -c1-64)
-to=results/machines/$name
+name=$(printf '%s' "${MACHINE_NAME:-$(uname -n)}" | tr '[:upper:]' '[:lower:]' | LC_ALL=C tr -c 'a-z0-9_-' '-' | sed 's/--*/-/g; s/^-*//' | cut -c1-64 | sed 's/-*$//')
+# a name of none of these is told apart by its bytes
+[ -n "$name" ] || name=machine-$(printf '%s' "${MACHINE_NAME:-$(uname -n)}" | cksum | cut -d' ' -f1)
+to=${MACHINES:-results/machines}/$name
+[ "${1:-}" != --name ] || { printf '%s\n' "$to"; exit 0; }
 cpus=$(nproc)
 threads=${THREADS:-1 $([ "$cpus" -gt 1 ] && echo "$cpus")}
 profile=${PROFILE:-standard}

@@ -4,7 +4,8 @@
     forge_run.py RUN.json OUT.json KEY=VALUE...
 
 KEY is a JSON pointer and VALUE JSON, or one of
-    ms=MEDIAN processes=N spread=SHARE seed=N    samples of N processes of 31 samples, log-normal in and between processes
+    ms=MEDIAN processes=N spread=SHARE seed=N odd=N    samples of N processes of 31 samples, log-normal in and between processes;
+                                                       the first odd ones take a third of the time
 """
 import hashlib
 import json
@@ -36,7 +37,7 @@ def put(run, pointer, value):
 
 
 run = json.load(open(sys.argv[1]))
-made = {"processes": 9, "spread": 0.01, "seed": 1}
+made = {"processes": 9, "spread": 0.01, "seed": 1, "odd": 0}
 for argument in sys.argv[3:]:
     key, value = argument.split("=", 1)
     if key.startswith("/"):
@@ -47,7 +48,7 @@ if "ms" in made:
     draw = random.Random(int(made["seed"]))
     samples, process = [], []
     for p in range(int(made["processes"])):
-        centre = 1e6 * made["ms"] * math.exp(made["spread"] * draw.gauss(0, 1))
+        centre = 1e6 * made["ms"] * math.exp(made["spread"] * draw.gauss(0, 1)) / (3 if p < made["odd"] else 1)
         samples += [centre * math.exp(made["spread"] * draw.gauss(0, 1)) for _ in range(31)]
         process += [p] * 31
     run["samples"]["latency_ns"], run["samples"]["latency_process"] = samples, process

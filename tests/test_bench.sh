@@ -94,6 +94,8 @@ def macs(runs, listed, *_):
         c, want = r["model"]["counts"], listed[r["model"]["preset"]]["macs"]
         check(c["macs"] == want, f"{c['macs']} MACs by configuration, {want} listed")
         check(c["macs_executed"] == c["macs_executed_min"] == c["macs_executed_max"] == want, f"{c['macs_executed']} executed, {want} listed")
+        # a ViT does the same for every image: what ran is what the closed form says, to the unit
+        if r["experiment"]["mode"] == "forward": check((c["flops_2x_executed"], c["flops_all_executed"]) == (c["flops_2x"], c["flops_all"]), "executed operations")
         check(r["model"]["params_count"] == listed[r["model"]["preset"]]["params"], "parameters")
 
 def training(runs, *_):
@@ -142,6 +144,11 @@ holds "what is printed is JSON" python3 -m json.tool "$dir/four.json" /dev/null
 holds "there is nothing on stderr" test ! -s "$dir/err"
 holds "four results come of it" judge cells "$dir/four.json" 4
 holds "each is complete, and nulls have reasons" judge complete "$dir/four.json"
+holds "each has what a timing is tied to an accuracy by" python3 -c 'import json,sys; sys.exit(not all(len(r["metrics"]["witness"]["best_logit"]) == 4 * r["metrics"]["batch_size_count"] for r in json.load(open(sys.argv[1]))))' "$dir/four.json"
+python=$([ -x /usr/bin/python3 ] && echo /usr/bin/python3 || echo python3)
+if "$python" -c 'import jsonschema' 2>/dev/null; then
+    holds "each fits the published schema" "$python" -c 'import json,sys,jsonschema; s=json.load(open("results/schema/run.schema.json")); [jsonschema.validate(r, s, jsonschema.Draft7Validator) for r in json.load(open(sys.argv[1]))]' "$dir/four.json"
+fi
 holds "executed MACs are those of the list" judge macs "$dir/four.json" "$dir/models.json"
 holds "this script notices what is wrong with a result" judge self_test "$dir/four.json" "$dir/models.json"
 holds "two cells of like cost are measured" json two.json --preset $model --batch 3,4

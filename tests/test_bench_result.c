@@ -342,6 +342,40 @@ static void counts_must_agree(void **state) {                             /* V9,
     brings("depth_disagrees");
 }
 
+static void work_of(json_t *list, const char *name, double ns) {
+    json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:f}", name, "x", "pass", "forward", "calls_count", 1, "macs", 1, "elementwise_count", 0, "moved_bytes", 4, "elapsed_ns", ns));
+}
+
+static void times_of_parts_sum_to_the_whole_or_the_run_is_invalid(void **state) {   /* V28 */
+    (void)state;
+    json_t *profile = json_object_get(cell.said[0], "profile");
+    work_of(json_object_get(profile, "scopes"), "scope", 4000);
+    work_of(json_object_get(profile, "scopes"), "scope", 5000);
+    work_of(json_object_get(profile, "ops"), "op", 9000);
+    json_object_set_new(cell.said[0], "profiled_ns", json_integer(9100));
+    Result *r = filled();
+    assert_false(warned(r, "parts_disagree"));
+    assert_true(report_number(result_block(r, "profile")->at, "/passes_elapsed_ns") == 9100 && report_number(result_block(r, "profile")->at, "/unaccounted_ns") == 100);
+    assert_non_null(json_string_value(report_at(metrics(r), "/latency_includes")));
+    assert_non_null(json_string_value(report_at(metrics(r), "/end_to_end_includes")));
+    result_destroy(r);
+    work_of(json_object_get(profile, "ops"), "op", 300);                  /* in no layer */
+    brings("parts_disagree");
+    work_of(json_object_get(profile, "scopes"), "scope", 300);            /* alike, and more than there was time for */
+    brings("parts_disagree");
+    json_object_set_new(cell.said[0], "profiled_ns", json_integer(9300));
+    does_not_bring("parts_disagree");
+}
+
+static void what_was_said_of_the_timed_images_is_kept(void **state) {     /* V3: for the accuracy run to agree with */
+    (void)state;
+    json_object_set_new(cell.said[0], "witness", json_pack("{s:[i]}", "image_index", 3));
+    Result *r = filled();
+    assert_int_equal(json_integer_value(json_array_get(report_at(metrics(r), "/witness/image_index"), 0)), 3);
+    assert_null(json_object_get(json_array_get(result_block(r, "processes")->at, 0), "witness"));
+    result_destroy(r);
+}
+
 static void hardware_that_counts_other_operations_is_told(void **state) { /* V14: of one thread */
     (void)state;
     if (runtime_threads() != 1) skip();
@@ -444,6 +478,8 @@ int main(void) {
         CASE(outputs_must_be_true_and_the_same_in_every_process),
         CASE(a_model_that_remembers_is_invalid),
         CASE(counts_must_agree),
+        CASE(times_of_parts_sum_to_the_whole_or_the_run_is_invalid),
+        CASE(what_was_said_of_the_timed_images_is_kept),
         CASE(hardware_that_counts_other_operations_is_told),
         CASE(a_point_above_the_roof_is_invalid),
         CASE(other_weights_or_images_than_at_first_are_invalid),

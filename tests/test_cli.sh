@@ -92,7 +92,7 @@ expect "--blas-core wants a name" 1 "^morbench: --blas-core: must be auto or" "$
 expect "settings that are fine" 0 "" "$morbench" --threads 2 list --pin=on --backend reference
 
 # ---- JSON alone on stdout ----
-for what in models experiments datasets machines; do
+for what in models experiments datasets machines fields; do
     "$morbench" list $what --json >"$dir/list.json" 2>/dev/null
     holds "list $what --json is JSON" is_json "$dir/list.json"
 done
@@ -111,6 +111,10 @@ for name, counts in {"vit_tiny_patch16_224": (5717416, 1253683200, 1258411200, 5
     assert m["flops_2x"] == 2 * m["macs"] < m["flops_all"]
     assert m["macs_fvcore_sdpa"] == m["macs_fvcore"] - m["macs_attention"]
 assert round(models["vit_small_patch16_224"]["macs_fvcore_sdpa"] / 1e9, 2) == 4.25
+shared = models["mor_s_c3x4_q39"]
+block = 4 * 384**2 + 2 * 384 * 1536 + 9 * 384 + 1536                 # 3 of them, each used 4 times
+assert shared["params_unrolled"] == shared["params"] + 9 * block
+assert models["vit_small_patch16_224"]["params_unrolled"] == 22050664 and models["vit_small_patch16_224"]["weights_bytes"] == 4 * 22050664
 for m in models.values():
     assert all(type(v) is int for k, v in m.items() if k not in ("name", "model", "paper", "settings")), m
     assert m["settings"]["num_classes"] == m["num_classes"]
@@ -157,6 +161,15 @@ for backend in $("$morbench" --backend x list 2>&1 | sed 's/.*one of \(.*\); got
     holds "logits and traces of $backend are the expected ones" python3 "$dir/compare.py" "$dir/y.safetensors" $golden/expected.safetensors
 done
 holds "the comparison notices another output" bash -c '! python3 "$0" "$1" "$2" logits' "$dir/compare.py" "$dir/y.safetensors" tests/golden/vit_lowvar/expected.safetensors
+run_forward "$dir/y.safetensors" --trace --json >"$dir/forward.json" 2>"$dir/err"
+holds "forward --json says what the file holds" python3 - "$dir/forward.json" "$dir/y.safetensors" <<'PY'
+import json, struct, sys
+said = json.load(open(sys.argv[1]))
+data = open(sys.argv[2], "rb").read()
+held = {k: (v["dtype"], v["shape"]) for k, v in json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]]).items() if k != "__metadata__"}
+assert {t["name"]: (t["dtype"], t["shape"]) for t in said["tensors"]} == held and len(held) > 1
+assert said["images_count"] == len(said["best_class_index"]) == held["logits"][1][0] and said["macs_executed"] > 0 and len(said["weights_sha256"]) == 64
+PY
 run_forward "$dir/y1.safetensors" --threads 2 && run_forward "$dir/y2.safetensors" --threads 2
 holds "the same run gives the same bytes" cmp "$dir/y1.safetensors" "$dir/y2.safetensors"
 sed 's/"img_size": *32/"img_size": 48/' tests/golden/vit_resized/model.json >"$dir/resized.json"

@@ -53,6 +53,17 @@ holds "but faster" shows " faster$"
 holds "a wide margin makes all alike" ends 0 compare "$dir/a/run.json" "$dir/slow/run.json" --margin 20%
 holds "equivalent" shows " equivalent$"
 
+# ---- outliers are counted, and what they do is told ----
+forge "$base" "$dir/steady/run.json" ms=1 seed=1 spread=0.003 '/provenance/session="fifth"'
+forge "$base" "$dir/odd/run.json" ms=1.05 seed=7 spread=0.003 odd=2 '/provenance/session="sixth"'
+holds "two processes that were three times as fast" ends 0 compare "$dir/steady/run.json" "$dir/odd/run.json"
+holds "count like any, so that nothing is sure" shows "large but uncertain$"
+holds "what would be said without them is told beside it" shows "without outliers \([0-9]+ samples, [2-9] processes\) it would be: slower, \+[45]"
+compare "$dir/steady/run.json" "$dir/odd/run.json" --json >"$dir/out" 2>/dev/null
+holds "in JSON too, beside the verdict that stays" json 'p["judgement"]=="uncertain_large" and p["without_outliers"]["judgement"]=="slower" and p["without_outliers"]["processes_left_out_count"] >= 2 and p["processes_b_count"]==9'
+holds "where both agree nothing is added" ends 0 compare "$dir/a/run.json" "$dir/slow/run.json"
+holds "to the verdict" bash -c '! grep -q "without outliers" "$0"' "$dir/out"
+
 # ---- what the gate may not count ----
 nothing() { # claim, reason, B
     holds "$1 is not counted" ends 4 compare "$dir/a/run.json" "$3" --gate 3%

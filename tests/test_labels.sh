@@ -34,7 +34,8 @@ train() { # DIR, overrides...
 files() { (cd "$dir/$1" && find . -type f | sort | tr '\n' ' '); }
 
 holds "a teacher is trained" in_dir train "$dir/teacher.json" --out "$dir/teacher"
-holds "its labels are stored" labels labels
+labels labels --json >"$dir/said.json" 2>/dev/null
+holds "its labels are stored, as JSON tells" python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); sys.exit(not (d["images_count"] > 0 and d["epochs_count"] == 3 and d["stored_classes_count"] == 4 and 0 <= d["teacher_top1_ratio"] <= 1))' "$dir/said.json"
 [ "$(files labels)" = "./logits_top4_epoch0/rank0-keys.txt ./logits_top4_epoch0/rank0-values.bin ./logits_top4_epoch1/rank0-keys.txt ./logits_top4_epoch1/rank0-values.bin ./logits_top4_epoch2/rank0-keys.txt ./logits_top4_epoch2/rank0-values.bin " ] \
     && say ok "as keys and values of every epoch" || say wrong "files are $(files labels)"
 [ "$(wc -c <"$dir/labels/logits_top4_epoch0/rank0-values.bin")" -eq $((120 * 20)) ] && say ok "a record is 4 + 4 K bytes" || say wrong "size of the values"

@@ -157,7 +157,10 @@ static int64_t elements_by_formula(const MorVit *m) {
 static void check_weights(const Model *model) {
     for (int i = 0; i < params_count(model->params); i++)
         for (int k = 0; k < i; k++) assert_ptr_not_equal(params_at(model->params, i)->tensor, params_at(model->params, k)->tensor);
-    assert_int_equal(params_elements(model->params), elements_by_formula(model->self));
+    const MorVit *m = model->self;
+    const int64_t D = m->embed_dim, F = m->mlp_width, shared = m->blocks_per_recursion * m->recursions - m->n_stack;
+    assert_int_equal(params_elements(model->params), elements_by_formula(m));
+    assert_int_equal(params_elements_unrolled(model->params), elements_by_formula(m) + shared * (4 * D * D + 2 * D * F + 9 * D + F));
 }
 
 /* Depths: within range, and active rows never more than before; sizes of selections exact. */

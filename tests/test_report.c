@@ -3,6 +3,7 @@
 
 #include "engine/file.h"
 #include "harness/commands.h"
+#include "harness/factors.h"
 #include "harness/gnuplot.h"
 #include "harness/report.h"
 
@@ -112,6 +113,110 @@ static void a_timing_takes_the_accuracy_of_equal_weights_only(void **state) {
     assert_null(r.row[3].accuracy);
     assert_true(r.row[3].speed_only);
     assert_string_equal(r.row[3].verdict, "SPEED_ONLY");
+    report_free(&r);
+}
+
+/* The run with one value put in, and a digest that fits. */
+static void change(const char *below, const char *pointer, json_t *value) {
+    char    path[192], digest[SHA256_TEXT_SIZE], key[64];
+    json_t *run = NULL;
+    Error   err = {0};
+    snprintf(path, sizeof path, "%s", in_dir(below));
+    good(result_load(&run, path, &err), &err);
+    const char *last = strrchr(pointer, '/');
+    snprintf(key, sizeof key, "%.*s", (int)(last - pointer), pointer);
+    json_object_set_new((json_t *)report_at(run, key), last + 1, value);
+    good(result_digest(run, digest, &err), &err);
+    json_object_set_new(run, "digest", json_string(digest));
+    good(json_save_file(run, path, &err), &err);
+    json_decref(run);
+}
+
+static const ReportRow *row_of(const Report *r, const char *path) {
+    for (int i = 0; i < r->n_rows; i++)
+        if (strcmp(r->row[i].path, path) == 0) return &r->row[i];
+    fail_msg("no row %s", path);
+    return NULL;
+}
+
+/* Rule V2: each digest changed in turn, in the timing. */
+static void an_accuracy_of_another_model_data_code_or_arithmetic_is_not_taken(void **state) {
+    (void)state;
+    static const char *const pointers[] = {"/model/name", "/model/weights_sha256", "/data/preprocess", "/data/digest", "/provenance/version", "/provenance/commit",
+                                           "/provenance/build_flags", "/env/blas_core", "/env/blas_config", "/experiment/backend", "/model/settings"};
+    for (size_t i = 0; i < sizeof pointers / sizeof *pointers; i++) {
+        char below[32], path[64];
+        snprintf(below, sizeof below, "v2.%zu", i);
+        put_two_models(below);
+        snprintf(path, sizeof path, "%s/a/train/run.json", below);
+        change(path, "/experiment/backend", json_string("packed"));
+        for (int batch = 1; batch <= 16; batch *= 16) {
+            snprintf(path, sizeof path, "%s/a/bench%d/run.json", below, batch);
+            change(path, "/experiment/backend", json_string("packed"));
+        }
+        change(path, pointers[i], strcmp(pointers[i], "/model/settings") == 0 ? json_pack("{s:i}", "depth", 7)
+                                : json_string(strstr(pointers[i], "digest") != NULL || strstr(pointers[i], "sha256") != NULL ? weights_b : "another"));
+        Report r = read_in(below);
+        assert_non_null(row_of(&r, "a/bench1/run.json")->accuracy);
+        if (row_of(&r, "a/bench16/run.json")->accuracy != NULL) fail_msg("%s changed unnoticed", pointers[i]);
+        assert_string_equal(row_of(&r, "a/bench16/run.json")->verdict, "SPEED_ONLY");
+        report_free(&r);
+    }
+}
+
+static json_t *witness(double logit) {
+    return json_pack("{s:[i,i], s:[i,i], s:[f,f], s:[f,f], s:[f,f]}", "image_index", 0, 1, "best_class_index", 3, 5, "best_logit", 2.5, logit, "best_gap", 1.0, 1.0,
+                     "log_sum_exp_nats", 3.0, 3.5);
+}
+
+/* Rule V3. */
+static void logits_of_timed_images_must_be_those_of_the_accuracy_run(void **state) {
+    (void)state;
+    put_two_models("witness");
+    change("witness/a/train/run.json", "/accuracy/witness", witness(4));
+    change("witness/a/bench1/run.json", "/metrics/witness", witness(4.0001));
+    change("witness/a/bench1/run.json", "/provenance/commit", json_string("later"));
+    change("witness/a/bench16/run.json", "/metrics/witness", witness(4.1));
+    Error  err = {0};
+    Report r   = read_in("witness");
+    const ReportRow *agrees = row_of(&r, "a/bench1/run.json"), *differs = row_of(&r, "a/bench16/run.json");
+    assert_non_null(agrees->accuracy);                                    /* shown to compute the same, whatever the code */
+    assert_string_equal(agrees->verdict, "VALID");
+    assert_null(differs->accuracy);
+    assert_non_null(differs->contradicted_by);
+    assert_string_equal(differs->verdict, "INVALID");
+    good(report_write_tables(&r, in_dir("witness"), REPORT_MD | REPORT_JSON, &err), &err);
+    char *md = contents("witness/table.md");
+    assert_non_null(strstr(md, "its logits are not those of run"));
+    assert_non_null(strstr(md, "~~"));
+    free(md);
+    report_free(&r);
+}
+
+/* Rules V6 and V36. */
+static void a_table_says_what_its_rows_differ_in_and_refuses_more_than_is_declared(void **state) {
+    (void)state;
+    put_two_models("factors");
+    change("factors/a/bench16/run.json", "/experiment/threads_requested_count", json_integer(7));
+    Error  err = {0};
+    Report r   = read_in("factors");
+    Factors f;
+    report_factors(&r, "train", &f);
+    assert_int_equal(f.n, 0);                                             /* one row */
+    good(report_write_tables(&r, in_dir("factors"), REPORT_MD | REPORT_JSON, &err), &err);
+    char *md = contents("factors/table.md"), *json = contents("factors/table.json");
+    assert_non_null(strstr(md, "Rows of kind bench differ in: "));
+    assert_non_null(strstr(md, "threads"));
+    assert_non_null(strstr(json, "\"factors\""));
+    free(md);
+    free(json);
+    assert_false(report_declare(&r, "model, batch size", &err));
+    assert_string_equal(err.field, "--factors");
+    assert_non_null(strstr(err.message, "kind bench differ in more than it declares: "));
+    assert_non_null(strstr(err.message, "threads"));
+    assert_null(strstr(err.message, "batch size"));
+    err = (Error){0};
+    good(report_declare(&r, "weights, batch size,threads", &err), &err);
     report_free(&r);
 }
 
@@ -308,6 +413,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_are_found_below_and_read_in_the_order_of_their_paths),
         cmocka_unit_test(a_timing_takes_the_accuracy_of_equal_weights_only),
+        cmocka_unit_test(an_accuracy_of_another_model_data_code_or_arithmetic_is_not_taken),
+        cmocka_unit_test(logits_of_timed_images_must_be_those_of_the_accuracy_run),
+        cmocka_unit_test(a_table_says_what_its_rows_differ_in_and_refuses_more_than_is_declared),
         cmocka_unit_test(smoke_and_noise_are_not_hidden_by_an_accuracy),
         cmocka_unit_test(every_row_names_its_run_and_empty_cells_have_reasons),
         cmocka_unit_test(hostile_names_stay_in_their_cells),

@@ -24,6 +24,9 @@ holds "training steps are repeated" bash -c '"$0" bench --profile smoke --quiet 
 if [ -f $weights ]; then
     "$morbench" eval --preset vit_d96_l6_p4_28 --weights $weights --data synthetic:28x28x1:10:64 --batch 16 --threads 2 --quiet --out "$dir/eval" >/dev/null 2>&1
     holds "an evaluation comes out the same" again "$dir/eval/run.json"
+    "$morbench" rerun "$dir/eval/run.json" --json >"$dir/shown" 2>/dev/null
+    holds "and as JSON" python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); sys.exit(not (d["same_environment"] and d["differing_count"]==0 and {"field":"/accuracy","same":True} in d["fields"]))' "$dir/shown"
+    again "$dir/eval/run.json"
     holds "predictions and loss among it" grep -q "^/accuracy  *the same" "$dir/shown"
     python3 tests/forge_run.py "$dir/eval/run.json" "$dir/other/run.json" '/accuracy/loss=1.5'
     refused "another loss is noticed" 4 "1 fields differ" "$morbench" rerun "$dir/other/run.json"
