@@ -185,7 +185,13 @@ static bool walk(Sweep *s, bool *worked, bool *busy, int *left, Error *err) {
             continue;
         }
         if (!try_cell(s, i, worked, busy, err)) return false;
-        if (interrupted(err)) return false;
+        if (interrupted(err)) {
+            int done, all;
+            count(s, &done, &all);
+            const size_t n = strlen(err->message);
+            snprintf(err->message + n, sizeof err->message - n, " with %d of %d cells done, state saved; the same command goes on", done, all);
+            return false;
+        }
         if (sweep_out_of_time(s)) {
             int done, all;
             count(s, &done, &all);
@@ -196,7 +202,13 @@ static bool walk(Sweep *s, bool *worked, bool *busy, int *left, Error *err) {
     return true;
 }
 
-bool sweep_run(Sweep *s, Error *err) {
+static bool tidy(const Sweep *s, Error *err) {
+    for (int i = 0; i < s->e->n_cells; i++)
+        if (is_work(s, i) && s->at[i].state == CELL_DONE && !store_tidy(s, i, err)) return false;
+    return true;
+}
+
+static bool run_all(Sweep *s, Error *err) {
     bool worked = true, busy = false, told = false;
     int  left;
     for (;;) {
@@ -211,3 +223,5 @@ bool sweep_run(Sweep *s, Error *err) {
             if (is_work(s, i) && s->at[i].state != CELL_DONE && !store_look(s, i, err)) return false;
     }
 }
+
+bool sweep_run(Sweep *s, Error *err) { return tidy(s, err) && run_all(s, err) && tidy(s, err); }
