@@ -320,7 +320,9 @@ static bool make_draft(Maker *mk, int i, Error *err) {
     bool ok = take_references(mk, i, &c, err);
     d = &mk->drafts->at[i];
     if (ok && d->source >= 0) {
-        const Draft *source = &mk->drafts->at[d->source];
+        Draft *source = &mk->drafts->at[d->source];
+        if (!is_trained(source)) fill_factors(source, NULL);
+        json_object_update(d->factors, source->factors);        /* as it was trained, whatever varies now */
         if (is_trained(source)) {
             c.need[NEEDS_WEIGHTS] = source->made;
             c.weights[0] = '\0';

@@ -60,8 +60,16 @@ static void say_done(const Sweep *s, int i, double seconds) {
     json_decref(run);
 }
 
+/* Whether it evaluates weights with another number of recursions than they were trained with. */
+static bool other_recursions(const Sweep *s, int i) {
+    const Cell *c = &s->e->cell[i];
+    if (c->kind != CELL_EVALUATE || c->need[NEEDS_WEIGHTS] < 0) return false;
+    const json_t *now = report_at(c->settings, "/model/recursions"), *trained = report_at(s->e->cell[c->need[NEEDS_WEIGHTS]].settings, "/model/recursions");
+    return now != NULL && trained != NULL && !json_equal(now, trained);
+}
+
 /* The cell's own command. Its words live in what it is given. */
-static void command(const Sweep *s, int i, const char *argv[16], const char *threads, const char *backend, const char *config, const char *weights) {
+static void command(const Sweep *s, int i, const char *argv[20], const char *threads, const char *backend, const char *config, const char *weights) {
     const bool training = s->e->cell[i].kind == CELL_TRAIN;
     int        n        = 0;
     const char *const fixed[] = {"morbench", "--threads", threads, "--backend", backend, cell_kinds[s->e->cell[i].kind]};
@@ -69,6 +77,7 @@ static void command(const Sweep *s, int i, const char *argv[16], const char *thr
     if (!training) argv[n++] = "--config";
     argv[n++] = config;
     if (weights[0] != '\0') argv[n++] = "--weights", argv[n++] = weights;
+    if (other_recursions(s, i)) argv[n++] = "--other-recursions";
     argv[n++] = "--out";
     argv[n++] = s->at[i].dir;
     argv[n]   = NULL;
@@ -83,7 +92,7 @@ static bool work_on(Sweep *s, int i, int lock, Error *err) {
     int    threads, done, all;
     bool   stopped;
     Error  why = {0};
-    const char *argv[16];
+    const char *argv[20];
     if (!store_write_config(s, i, &threads, backend, err) || (p->state == CELL_FAILED && !store_clear_failure(s, i, err))) return false;
     snprintf(number, sizeof number, "%d", threads);
     snprintf(config, sizeof config, "%s/config.json", p->dir);
