@@ -90,7 +90,7 @@ SAY   = $(if $(V),@:,@printf '  %-5s %s\n')
 
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all help check tests double-tests warnings deps quickstart benches peers hardware check-aarch64 overhead install clean
+.PHONY: all help check tests double-tests warnings deps quickstart benches peers hardware check-aarch64 check-kills check-slurm overhead install clean
 
 all: $(BINARY) ## build the program (default)
 
@@ -197,6 +197,12 @@ hardware: all $(BUILD)/tests/test_parity ## measure this machine into results/ma
 
 check-aarch64: ## build for aarch64 and run the tests of numbers under qemu-user (needs gcc-aarch64-linux-gnu, qemu-user)
 	@scripts/cross_aarch64.sh
+
+check-kills: all ## a sweep killed 100 times, in every phase (make check does it a few times); KILLS=N
+	@KILLS=$(or $(KILLS),100) python3 tests/test_sweep_kills.py $(BINARY)
+
+check-slurm: all ## job arrays against a real Slurm of this machine (needs root, slurmctld, slurmd, slurm-client, munge)
+	@bash tests/check_slurm.sh $(BINARY); status=$$?; [ $$status -eq 77 ] || exit $$status
 
 overhead: ## the cost of tape, scopes and counting while measuring, against a build without them
 	@scripts/overhead.sh

@@ -335,7 +335,8 @@ static bool take_size(Expansion *x, const char *size, Error *err) {
     x->size = "";
     if (sizes == NULL) return size == NULL || FAIL(err, "--size", "the file has no sizes; leave it out");
     if (!check_sizes(sizes, size_keys, "/sizes", err)) return false;
-    if (size == NULL) size = "small";
+    if (size == NULL) size = json_object_get(sizes, "small") != NULL ? "small" : json_object_iter_key(json_object_iter((json_t *)sizes));
+    if (size == NULL) return FAIL(err, "/sizes", "must have at least one of smoke, small and full");
     const json_t *chosen = json_object_get(sizes, size);
     if (chosen == NULL) return FAIL(err, "--size", "must be one of those that the file has, smoke, small or full; got \"%.40s\"", size);
     for (int i = 0; replaced_keys[i] != NULL; i++) {
