@@ -34,7 +34,7 @@ holds "a zip goes value by value" has 2 zip.json
 holds "around: each change alone, and the base once" has 4 around.json
 holds "forms and seeds are multiplied" has 8 both.json
 holds "a named value is shown by its name" grep -q -c '"embed_dim": "wide"' <(factor_list both.json)
-holds "what a row leaves as it is is shown too" grep -qx '{"depth": 3, "lr": 0.001}' <(factor_list around.json)
+holds "what a row leaves as it is is shown too" grep -cx '{"depth": 3, "lr": 0.001}' <(factor_list around.json)
 echo "{$base, \"vary\": {\"zip\": {\"/model/depth\": [1, 2], \"/train/lr\": [1e-3]}}}" >bad.json
 refused "lists of a zip are of one length" 1 "bad.json: /vary/zip: the lists must be of one length" "$morbench" plan bad.json
 echo "{$base, \"vary\": {\"/model/detph\": [1, 2]}}" >bad.json
@@ -161,6 +161,15 @@ stopped() {
     [ $? -eq 130 ] && grep -q '0 of 4 cells done, state saved' err && ls stop/product/*/checkpoint-* >/dev/null && [ -z "$(ls stop/.locks)" ]
 }
 holds "an interrupt saves what the cell had and is 130" stopped
+# Ctrl-C reaches the whole group, and the sweep passes it on besides
+group() {
+    setsid "$morbench" run product.json train.epochs=20000 --out group/product >out 2>err & local run=$!
+    for _ in $(seq 400); do grep -q 'train ' err && break; sleep 0.05; done
+    kill -INT -- -$run
+    wait $run
+    [ $? -eq 130 ] && grep -q 'saved at step' err
+}
+holds "an interrupt of the whole group is one interrupt" group
 goes_on() {
     "$morbench" run product.json train.epochs=20000 --threads 2 --out stop/product >out 2>err & local run=$!
     for _ in $(seq 400); do grep -q 'goes on' err && grep -q 'train ' err && break; sleep 0.05; done

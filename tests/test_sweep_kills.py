@@ -42,7 +42,7 @@ def content(directory):
     cells = {}
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
-        if not os.path.isdir(path):
+        if not os.path.isdir(path) or name in ("logs", "plots"):
             continue
         files = sorted(os.listdir(path))
         with open(os.path.join(path, "run.json")) as f:
