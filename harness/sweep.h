@@ -38,6 +38,7 @@ typedef struct Sweep {
     Place        *at;                /* one a cell */
     double        macs_per_s;        /* of training; NAN: unknown */
     char          rate_from[160];    /* where that comes from */
+    double        took_s, guessed_s; /* cells done by this process: really, and as estimated */
     char          data_missing[512]; /* why the data cannot be opened, "" when it can */
     uint64_t      deadline_ns;       /* 0: none */
     bool          quiet, take_over;

@@ -18,12 +18,12 @@
 
 static bool is_work(const Sweep *s, int i) { return s->e->cell[i].kind != CELL_TIME && s->at[i].mine; }
 
-/* Seconds that all cells left take, as estimated; NAN: unknown. */
+/* Seconds that all cells left take, as estimated and as those done here took beside their estimate; NAN: unknown. */
 static double seconds_left(const Sweep *s) {
     double sum = 0;
     for (int i = 0; i < s->e->n_cells; i++)
         if (is_work(s, i) && s->at[i].state != CELL_DONE && !s->at[i].given_up) sum += s->at[i].seconds;
-    return sum;
+    return s->guessed_s > 0 ? sum * s->took_s / s->guessed_s : sum;
 }
 
 static void count(const Sweep *s, int *done, int *all) {
@@ -86,6 +86,20 @@ static void command(const Sweep *s, int i, const char *argv[20], const char *thr
 /* What a sweep cannot go on after: the next cell would end alike. */
 static bool is_fatal(const Error *why) { return why->exit_status == EXIT_IO && strstr(why->message, "No space left") != NULL; }
 
+/* Failed in this process: said, and written as its run.json where it did not do so itself. */
+static void give_up(Sweep *s, int i, const char *const argv[], const Error *why) {
+    enum { FIRST_WORD = 5 };                                    /* of the command, behind the settings of the process */
+    Place *p = &s->at[i];
+    char   text[640];
+    int    n = 0;
+    while (argv[n] != NULL) n++;
+    p->given_up = true;
+    store_write_failure(s, i, n - FIRST_WORD, (char *const *)(argv + FIRST_WORD), why);
+    snprintf(p->failure, sizeof p->failure, "%s", why->message);
+    snprintf(text, sizeof text, "FAILED: %.600s", why->message);
+    say(s, i, text);
+}
+
 static bool work_on(Sweep *s, int i, int lock, Error *err) {
     Place *p = &s->at[i];
     char   config[SWEEP_PATH + 32], weights[SWEEP_PATH + 32], backend[32], number[16], prefix[CELL_NAME_MAX + 32];
@@ -98,7 +112,8 @@ static bool work_on(Sweep *s, int i, int lock, Error *err) {
     snprintf(config, sizeof config, "%s/config.json", p->dir);
     store_weights_path(s, i, weights);
     command(s, i, argv, number, backend, config, weights);
-    say(s, i, p->state == CELL_BEGUN ? "goes on" : "begins");
+    const bool begun = p->state == CELL_BEGUN;
+    say(s, i, begun ? "goes on" : "begins");
     count(s, &done, &all);
     snprintf(prefix, sizeof prefix, "[%d/%d] %s: ", done, all, s->e->cell[i].name);
     const uint64_t from_ns = clock_now_ns();
@@ -106,7 +121,9 @@ static bool work_on(Sweep *s, int i, int lock, Error *err) {
     p->state = CELL_MISSING;
     if (!store_look(s, i, err)) return false;
     if (ok && p->state == CELL_DONE) {
-        say_done(s, i, (double)(clock_now_ns() - from_ns) / 1e9);
+        const double took_s = (double)(clock_now_ns() - from_ns) / 1e9;
+        if (!begun && p->seconds > 0) s->took_s += took_s, s->guessed_s += p->seconds;
+        say_done(s, i, took_s);
         return true;
     }
     if (stopped || interrupt_raised()) return true;             /* the caller asks why */
@@ -115,14 +132,7 @@ static bool work_on(Sweep *s, int i, int lock, Error *err) {
         *err = why;
         return false;
     }
-    p->given_up = true;
-    int n = 0;
-    while (argv[n] != NULL) n++;
-    store_write_failure(s, i, n - 5, (char *const *)(argv + 5), &why);
-    char text[640];
-    snprintf(p->failure, sizeof p->failure, "%s", why.message);
-    snprintf(text, sizeof text, "FAILED: %.600s", why.message);
-    say(s, i, text);
+    give_up(s, i, argv, &why);
     return true;
 }
 

@@ -10,7 +10,7 @@ import json, os, random, shutil, signal, subprocess, sys, tempfile, time
 
 BINARY = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BINARY", "build/release/morbench"))
 HERE = os.path.dirname(os.path.abspath(__file__))
-KILLS = int(os.environ.get("KILLS", "18"))
+KILLS = int(os.environ.get("KILLS", "9"))
 # phase: in which occurrence at most
 PHASES = {"training": 120, "evaluating": 4, "timing": 3, "checkpoint": 4, "write": 3, "sync": 4, "rename": 5, "placed": 5, "claim": 2}
 
