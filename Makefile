@@ -90,7 +90,8 @@ SAY   = $(if $(V),@:,@printf '  %-5s %s\n')
 
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all help check tests double-tests warnings deps quickstart reproduce benches peers hardware check-aarch64 schema false-alarms overhead install clean
+.PHONY: all help check tests double-tests warnings deps quickstart reproduce benches peers hardware check-aarch64 schema false-alarms check-kills check-slurm \
+        overhead install clean
 
 all: $(BINARY) ## build the program (default)
 
@@ -214,6 +215,12 @@ schema: ## write results/schema out of the table of fields
 
 false-alarms: all ## how often the gate alarms though nothing changed (PAIRS=100: about half an hour)
 	@BINARY=$(BINARY) scripts/false_alarms.sh
+
+check-kills: all ## a sweep killed 100 times, in every phase (make check does it a few times); KILLS=N
+	@KILLS=$(or $(KILLS),100) python3 tests/test_sweep_kills.py $(BINARY)
+
+check-slurm: all ## job arrays against a real Slurm of this machine (needs root, slurmctld, slurmd, slurm-client, munge)
+	@bash tests/check_slurm.sh $(BINARY); status=$$?; [ $$status -eq 77 ] || exit $$status
 
 overhead: ## the cost of tape, scopes and counting while measuring, against a build without them
 	@scripts/overhead.sh

@@ -3,6 +3,7 @@
 
 #include "engine/checked.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -284,6 +285,14 @@ bool file_make_dirs(const char *path, Error *err) {
     ok = ok && make_dir(upto, err);
     free(upto);
     return ok;
+}
+
+void file_remove_temporaries(const char *dir) {
+    DIR *d = opendir(dir);
+    if (d == NULL) return;
+    for (const struct dirent *e; (e = readdir(d)) != NULL;)
+        if (strncmp(e->d_name, FILE_TEMPORARY_PREFIX, strlen(FILE_TEMPORARY_PREFIX)) == 0) (void)unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
 }
 
 bool file_make_output_dir(const char *path, Error *err) {

@@ -51,6 +51,9 @@ bool file_make_dirs(const char *path, Error *err);
 /* The same, and files can be made in it as far as can be told: asked before long work whose results go there. */
 bool file_make_output_dir(const char *path, Error *err);
 
+/* Removes what killed processes left half written in dir; nobody may be writing there. */
+void file_remove_temporaries(const char *dir);
+
 /* The exit status that a failed system call asks for. */
 int file_exit_status(int error_number);
 

@@ -186,15 +186,6 @@ static void remove_old(const char *dir, int keep, int64_t newest) {
     }
 }
 
-/* What a process that was killed left half written. */
-static void remove_temporaries(const char *dir) {
-    DIR *d = opendir(dir);
-    if (d == NULL) return;
-    for (const struct dirent *e; (e = readdir(d)) != NULL;)
-        if (strncmp(e->d_name, FILE_TEMPORARY_PREFIX, strlen(FILE_TEMPORARY_PREFIX)) == 0) (void)unlinkat(dirfd(d), e->d_name, 0);
-    closedir(d);
-}
-
 static const SafeDtype dtype = sizeof(Real) == sizeof(float) ? SAFE_F32 : SAFE_F64;
 
 static bool add(SafeWriter *w, const char *kind, const Param *p, const Real *data, Error *err) {
@@ -292,7 +283,7 @@ bool checkpoint_load(Model *m, TrainRun *run, const char *dir, bool *found_one, 
     Found     found[MAX_FOUND];
     const int n = find(dir, found);
     *found_one = false;
-    remove_temporaries(dir);
+    file_remove_temporaries(dir);
     for (int i = 0; i < n; i++) {
         TrainRun read = {0};
         char     why[600], path[PATH_BYTES];

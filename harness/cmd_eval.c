@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool experiment_json(const Model *m, const Dataset *d, int batch, json_t **out, Error *err) {
+static bool experiment_json(const Model *m, const Dataset *d, int batch, bool other_recursions, json_t **out, Error *err) {
     JsonSink root, model;
     json_sink_begin(&root);
     json_put_text(&root, "model_kind", m->kind->name);
@@ -25,6 +25,7 @@ static bool experiment_json(const Model *m, const Dataset *d, int batch, json_t 
     json_put_count(&root, "images_count", d->n_images);
     json_put_count(&root, "batch_size_count", batch);
     json_put_text(&root, "backend", runtime_backend()->name);
+    if (other_recursions) json_put_bool(&root, "other_recursions", true);
     return json_sink_finish(&root, out, err);
 }
 
@@ -80,6 +81,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
         {.name = "limit", .value = "N", .help = "only N images, evenly spread", .text = &limit_text},
         {.name = "out", .value = "DIR", .help = "write DIR/run.json", .text = &out_dir},
         {.name = "depths", .value = "FILE", .help = "write the depth of every token of every image (safetensors)", .text = &depths_path},
+        {.name = "other-recursions", .help = "the weights are of another number of recursions: further ones route as the last trained one", .flag = &choice.other_recursions},
         {.name = "json", .help = "print the result as JSON instead of a table", .flag = &json},
         {.name = "quiet", .help = "no progress", .flag = &quiet},
         OPTIONS_END,
@@ -105,7 +107,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
     if ((batch_text != NULL && !option_count("batch", batch_text, 1, 65536, &batch, err))
         || (limit_text != NULL && !option_count("limit", limit_text, 1, 1 << 30, &data.limit, err))
         || !runtime_begin(err) || !session_model(&m, &choice, sha256, warning, err) || !open_data(&choice, &data, m, &d, err)
-        || !tape_create(&tape, runtime_backend(), err) || !experiment_json(m, d, batch, &experiment, err)
+        || !tape_create(&tape, runtime_backend(), err) || !experiment_json(m, d, batch, choice.other_recursions, &experiment, err)
         || !session_result(&r, "eval", experiment, false, argc, argv, err) || !result_set_model(r, m, sha256, err) || !result_set_data(r, d, err)
         || (out_dir != NULL && (!file_make_output_dir(out_dir, err) || !result_is_done(r, out_dir, &done, err)))    /* told before the work, not after */
         || !evaluate(m, tape, d, &(EvaluateOptions){batch, 1, quiet, depths}, e, err))

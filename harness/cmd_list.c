@@ -9,7 +9,7 @@
  *   params               each weight once;   params_unrolled: if every use of a shared block had weights of its own */
 #include "baselines/registry.h"
 #include "harness/commands.h"
-#include "harness/config.h"
+#include "harness/experiment.h"
 #include "harness/options.h"
 
 #include <dirent.h>
@@ -121,29 +121,33 @@ static bool each_json_file(const char *dir, bool (*each)(const char *name, const
     return ok;
 }
 
-/* One that cannot be read is listed with the reason: the others are still worth seeing. */
+/* One that cannot be read is listed with the reason: the others are still worth seeing. Cells are those of the size that `run` takes by itself. */
 static bool list_experiment(const char *name, const char *path, JsonSink *list, Error *err) {
-    Config     config;
+    Experiment e     = {0};
     Error      wrong = {0};
     char       why[sizeof wrong] = "";
-    const bool ok = config_load(&config, path, 0, NULL, &wrong);
+    const bool ok = experiment_load(&e, &(ExperimentChoice){.path = path}, &wrong);
     if (!ok && wrong.exit_status == EXIT_MACHINE) {
         *err = wrong;
         return false;
     }
     if (!ok) error_text(&wrong, why, sizeof why);
-    const char *question = ok ? json_string_value(config_block(&config, "question")) : NULL;
-    if (list == NULL) {
-        printf("%-28s %s\n", name, ok ? question != NULL ? question : "(no question)" : why);
+    const char *question = ok && e.question[0] != '\0' ? e.question : NULL;
+    if (list == NULL && ok) {
+        printf("%-32s %4d cell%s  %s\n", name, e.n_cells, e.n_cells == 1 ? " " : "s", question != NULL ? question : "(no question)");
+    } else if (list == NULL) {
+        printf("%-32s %s\n", name, why);
     } else {
         JsonSink sink;
         json_put_object(list, NULL, &sink);
         json_put_text(&sink, "name", name);
         json_put_text(&sink, "file", path);
         json_put(&sink, "question", question != NULL ? json_string(question) : json_null());
+        json_put_count(&sink, "cells_count", e.n_cells);
+        json_put_text(&sink, "size", e.size);
         json_put(&sink, "error", ok ? json_null() : json_string(why));
     }
-    if (ok) config_release(&config);
+    experiment_free(&e);
     return true;
 }
 

@@ -1,5 +1,5 @@
 /* Reading an experiment: base, size, named cells, what varies, seeds and evaluations, to one draft a combination (experiment.h). */
-#include "harness/experiment.h"
+#include "harness/experiment_parts.h"
 
 #include "harness/vary.h"
 
@@ -9,13 +9,8 @@
 
 const char *const cell_kinds[] = {"train", "eval", "bench"};
 
-static const char *const size_names[]     = {"smoke", "small", "full", NULL};
 static const char *const merged_blocks[]  = {"data", "model", "train", "measure", "weights", NULL};
 static const char *const replaced_keys[]  = {"seeds", "vary", "cells", "evaluate", NULL};
-static const char *const cell_keys[]      = {"name", "data", "model", "train", "measure", "weights", "vary", "seeds", "sizes", NULL};
-static const char *const cell_size_keys[] = {"data", "model", "train", "measure", "weights", "vary", "seeds", NULL};
-static const char *const size_keys[]      = {"data", "model", "train", "measure", "weights", "seeds", "vary", "cells", "evaluate", NULL};
-static const char *const evaluate_keys[]  = {"name", "of", "data", "model", "measure", "vary", NULL};
 
 /* What one expansion has in hand. */
 typedef struct Expansion {
@@ -61,78 +56,6 @@ static const json_t *innermost(const char *key, const json_t *a, const json_t *b
     const json_t *found = json_object_get(a, key);
     if (found == NULL) found = json_object_get(b, key);
     return found != NULL ? found : json_object_get(c, key);
-}
-
-/* ---- shape ---- */
-
-static bool check_keys(const json_t *object, const char *const known[], const char *path, Error *err) {
-    const char *key;
-    json_t     *value;
-    if (!json_is_object(object)) return FAIL(err, path, "must be an object {...}");
-    json_object_foreach((json_t *)object, key, value) {
-        char where[CONFIG_POINTER_MAX];
-        config_join_pointer(where, path, key);
-        if (!config_is_one_of(known, key)) return config_unknown_key(NULL, known, key, path, err);
-        if (strcmp(key, "vary") == 0 && !json_is_null(value) && !vary_check(value, where, err)) return false;
-        const bool list = config_is_one_of((const char *const[]){"seeds", "cells", "evaluate", NULL}, key);
-        if (list && !json_is_array(value) && !json_is_null(value)) return FAIL(err, where, "must be a list");
-        const bool block = config_is_one_of((const char *const[]){"data", "model", "train", "measure", "sizes", NULL}, key);
-        if (block && !json_is_object(value) && !json_is_null(value)) return FAIL(err, where, "must be an object {...}");
-    }
-    return true;
-}
-
-static bool check_sizes(const json_t *sizes, const char *const keys[], const char *path, Error *err) {
-    const char *name;
-    json_t     *size;
-    if (sizes == NULL) return true;
-    if (!check_keys(sizes, size_names, path, err)) return false;
-    json_object_foreach((json_t *)sizes, name, size) {
-        char where[CONFIG_POINTER_MAX];
-        config_join_pointer(where, path, name);
-        if (!check_keys(size, keys, where, err)) return false;
-    }
-    return true;
-}
-
-static bool check_seeds(const json_t *seeds, Error *err) {
-    const json_t *seed;
-    size_t        i;
-    if (seeds != NULL && json_array_size(seeds) == 0) return FAIL(err, "/seeds", "must be a list of at least one whole number");
-    json_array_foreach(seeds, i, seed)
-        if (!json_is_integer(seed) || json_integer_value(seed) < 0 || json_integer_value(seed) > 2147483647)
-            return FAIL(err, "/seeds", "must be whole numbers in [0, 2147483647]");
-    return true;
-}
-
-/* A name as directories have them. */
-static bool check_name(const json_t *entry, const char *path, Error *err) {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-";
-    char        where[CONFIG_POINTER_MAX];
-    const char *name = json_string_value(json_object_get(entry, "name"));
-    config_join_pointer(where, path, "name");
-    if (name == NULL) return FAIL(err, where, "must be given, a text");
-    if (name[0] == '\0' || name[0] == '.' || strlen(name) > 40 || strspn(name, allowed) != strlen(name))
-        return FAIL(err, where, "must be letters, digits, _ . + or -, 40 at most; got \"%.60s\"", name);
-    return true;
-}
-
-static bool check_list(const json_t *list, const char *const keys[], const char *path, Error *err) {
-    const json_t *entry;
-    size_t        i;
-    json_array_foreach(list, i, entry) {
-        char where[CONFIG_POINTER_MAX], index[24], sizes[CONFIG_POINTER_MAX];
-        snprintf(index, sizeof index, "%zu", i);
-        config_join_pointer(where, path, index);
-        config_join_pointer(sizes, where, "sizes");
-        if (!check_keys(entry, keys, where, err) || !check_name(entry, where, err)
-            || !check_sizes(json_object_get(entry, "sizes"), cell_size_keys, sizes, err))
-            return false;
-        for (size_t k = 0; k < i; k++)
-            if (json_equal(json_object_get(json_array_get(list, k), "name"), json_object_get(entry, "name")))
-                return FAIL(err, where, "\"%.60s\" is the name of another one too", json_string_value(json_object_get(entry, "name")));
-    }
-    return true;
 }
 
 /* ---- factors ---- */
@@ -251,7 +174,7 @@ static bool draft_cell(Expansion *x, const json_t *entry, int seed_index, bool *
     json_t       *all = NULL, *tree = cell_tree(x, entry);
     const bool    trained  = json_object_get(tree, "train") != NULL;
     const int     n_seeds  = trained && json_is_array(seeds) ? (int)json_array_size(seeds) : 0;
-    bool          ok       = check_seeds(n_seeds > 0 ? seeds : NULL, err) && vary_combinations(json_is_object(vary) ? vary : NULL, &all, err);
+    bool          ok       = experiment_check_seeds(n_seeds > 0 ? seeds : NULL, err) && vary_combinations(json_is_object(vary) ? vary : NULL, &all, err);
     size_t        i;
     if (seed_index + 1 < n_seeds) *more = true;
     if (seed_index >= (n_seeds > 0 ? n_seeds : 1)) json_array_clear(all);
@@ -287,21 +210,6 @@ static bool is_of(const json_t *of, const char *cell) {
     return false;
 }
 
-static bool check_of(const json_t *of, const json_t *cells, const char *path, Error *err) {
-    char          where[CONFIG_POINTER_MAX];
-    const json_t *entry;
-    size_t        i, k;
-    const size_t  n = json_is_array(of) ? json_array_size(of) : of != NULL ? 1 : 0;
-    config_join_pointer(where, path, "of");
-    for (k = 0; k < n; k++) {
-        const json_t *name  = json_is_array(of) ? json_array_get(of, k) : of;
-        bool          known = false;
-        json_array_foreach(cells, i, entry) known |= json_equal(json_object_get(entry, "name"), name);
-        if (!known) return FAIL(err, where, "must be the name of a cell, or a list of them; got %.60s", json_is_string(name) ? json_string_value(name) : "no text");
-    }
-    return true;
-}
-
 static bool draft_evaluation(Expansion *x, const json_t *entry, int source, Error *err) {
     const json_t *combination;
     json_t       *all = NULL;
@@ -334,8 +242,9 @@ static bool take_size(Expansion *x, const char *size, Error *err) {
     const json_t *sizes = config_block(&x->root, "sizes");
     x->size = "";
     if (sizes == NULL) return size == NULL || FAIL(err, "--size", "the file has no sizes; leave it out");
-    if (!check_sizes(sizes, size_keys, "/sizes", err)) return false;
-    if (size == NULL) size = "small";
+    if (!experiment_check_sizes(sizes, err)) return false;
+    if (size == NULL) size = json_object_get(sizes, "small") != NULL ? "small" : json_object_iter_key(json_object_iter((json_t *)sizes));
+    if (size == NULL) return FAIL(err, "/sizes", "must have at least one of smoke, small and full");
     const json_t *chosen = json_object_get(sizes, size);
     if (chosen == NULL) return FAIL(err, "--size", "must be one of those that the file has, smoke, small or full; got \"%.40s\"", size);
     for (int i = 0; replaced_keys[i] != NULL; i++) {
@@ -357,10 +266,7 @@ static bool expand(Expansion *x, Error *err) {
     const json_t *cells = config_block(&x->root, "cells"), *evaluate = config_block(&x->root, "evaluate"), *vary = config_block(&x->root, "vary"), *entry;
     size_t        i;
     bool          more = true, ok = true;
-    if (!check_keys(x->root.tree, config_blocks, "", err) || !check_seeds(config_block(&x->root, "seeds"), err)
-        || !check_list(cells, cell_keys, "/cells", err) || !check_list(evaluate, evaluate_keys, "/evaluate", err))
-        return false;
-    if (cells != NULL && json_array_size(cells) == 0) return FAIL(err, "/cells", "must be a list of at least one cell");
+    if (!experiment_check_shape(x->root.tree, err)) return false;
     name_factors(x, cells, evaluate, vary);
     for (int seed = 0; ok && more; seed++) {                     /* seeds last: the first of all cells are worth a look early */
         more = false;
@@ -371,7 +277,7 @@ static bool expand(Expansion *x, Error *err) {
     json_array_foreach(evaluate, i, entry) {
         char path[64];
         snprintf(path, sizeof path, "/evaluate/%zu", i);
-        ok = ok && check_of(json_object_get(entry, "of"), cells, path, err);
+        ok = ok && experiment_check_of(json_object_get(entry, "of"), cells, path, err);
         for (int k = 0; ok && k < n_trained; k++)
             if (is_of(json_object_get(entry, "of"), x->drafts->at[k].cell)) ok = draft_evaluation(x, entry, k, err);
     }

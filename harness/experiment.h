@@ -2,9 +2,12 @@
  *
  *   experiment_load -> cells in the order they run, each behind those whose weights it takes -> experiment_free
  *
- *   experiment.c        the file, its size, how blocks combine: one draft a combination
- *   vary.c              combinations of values
- *   experiment_cells.c  drafts to cells: settings after all fallbacks, identities, which cell needs which
+ *   experiment.c           the file, its size, how blocks combine: one draft a combination
+ *   experiment_shape.c     whether the file has the shape of one
+ *   vary.c                 combinations of values
+ *   experiment_cells.c     drafts to cells: settings after all fallbacks, which cell needs which
+ *   experiment_identity.c  what a cell is, what it is called, which rows it has
+ *   experiment_timing.c    the cells that time others
  *
  * Ownership: an Experiment is the caller's; experiment_free (zeroed is fine). */
 #ifndef HARNESS_EXPERIMENT_H
@@ -69,24 +72,5 @@ bool experiment_asks(const Experiment *e, Error *err);
 
 /* {"experiment", "size", "question", "factors", "cells": [...]}: what DIR/experiment.json holds. directory: of cell i, or NULL. */
 json_t *experiment_to_json(const Experiment *e, const char *(*directory)(void *self, int cell), void *self);
-
-/* ---- between experiment.c and experiment_cells.c ---- */
-
-/* One combination of settings before anything is checked. */
-typedef struct Draft {
-    CellKind kind;
-    Config   config;                             /* blocks question data model train measure weights */
-    json_t  *factors;                            /* of its row; value null: to be read from the settings */
-    json_t  *pointers;                           /* factor name -> pointer */
-    char     cell[CELL_NAME_MAX];                /* the named cell it belongs to, "" */
-    int      source;                             /* draft whose weights an evaluation takes; -1 */
-    int      made;                               /* cell it became; -1 not yet, -2 in hand */
-    int      seed_index;
-} Draft;
-
-typedef struct Drafts { Draft *at; int n, capacity; } Drafts;
-
-/* Cells from drafts; takes nothing. */
-bool experiment_make_cells(Experiment *e, Drafts *d, Error *err);
 
 #endif

@@ -5,12 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t caught;
+static struct timespec       caught_at;
 
+/* One Ctrl-C may come twice: to a whole process group, and from a parent of ours that passes it on; a batch system does alike. */
 static void on_signal(int number) {
-    if (caught != 0) _exit(128 + number);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (caught != 0 && now.tv_sec - caught_at.tv_sec > 1) _exit(128 + number);
+    if (caught == 0) caught_at = now;
     caught = number;
 }
 

@@ -1,5 +1,5 @@
-/* Ctrl-C and SIGTERM as a question asked between steps: the work in hand is finished and saved. A second signal ends the
- * process at once. */
+/* Ctrl-C and SIGTERM as a question asked between steps: the work in hand is finished and saved. A second signal, two
+ * seconds later or more, ends the process at once. */
 #ifndef HARNESS_INTERRUPT_H
 #define HARNESS_INTERRUPT_H
 

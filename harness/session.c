@@ -18,7 +18,7 @@ bool session_model(Model **out, const ModelChoice *c, char sha256[65], char warn
     if ((c->preset != NULL) == (c->config != NULL)) return FAIL(err, "", "give either --preset NAME or --config MODEL.json");
     if (c->preset != NULL ? !model_from_preset(&m, c->preset, NULL, err) : !config_load_model_file(c->config, &m, err)) return false;
     if (c->weights == NULL || c->new_head) params_init(m->params, c->seed);
-    if (c->weights != NULL && !model_load(m, c->weights, (LoadOptions){.new_head = c->new_head}, sha256, warning, err)) {
+    if (c->weights != NULL && !model_load(m, c->weights, (LoadOptions){.new_head = c->new_head, .other_recursions = c->other_recursions}, sha256, warning, err)) {
         model_destroy(m);
         return false;
     }

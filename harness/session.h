@@ -9,7 +9,7 @@
 typedef struct ModelChoice {
     const char *preset, *config;     /* one of them; config is a model file */
     const char *weights;             /* safetensors; NULL: random, of `seed` */
-    bool        new_head;
+    bool        new_head, other_recursions;      /* LoadOptions */
     uint64_t    seed;
 } ModelChoice;
 

@@ -101,12 +101,22 @@ static const char *directory_of(void *self, int i) {
 
 json_t *sweep_to_json(const Sweep *s) { return experiment_to_json(s->e, directory_of, (void *)s); }
 
+/* Another process may be at it with the same text: then it is left to that one. */
 bool sweep_write_plan(const Sweep *s, Error *err) {
     char    path[SWEEP_PATH + 32];
-    json_t *tree = sweep_to_json(s);
+    json_t *tree = sweep_to_json(s), *old = NULL;
+    Error   unused = {0};
+    int     fd     = -1;
     snprintf(path, sizeof path, "%s/experiment.json", s->dir);
     bool ok = tree != NULL || FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
-    ok = ok && file_make_output_dir(s->dir, err) && json_save_file(tree, path, err);
+    ok = ok && file_make_output_dir(s->dir, err) && store_lock(s, STORE_PLAN, &fd, err);
+    if (ok && fd >= 0) {
+        file_remove_temporaries(s->dir);
+        const bool same = json_load_file_checked(&old, path, 0, &unused) && json_equal(old, tree);
+        ok = same || json_save_file(tree, path, err);
+        store_unlock(s, STORE_PLAN, fd);
+    }
+    json_decref(old);
     json_decref(tree);
     return ok;
 }

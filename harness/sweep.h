@@ -38,6 +38,7 @@ typedef struct Sweep {
     Place        *at;                /* one a cell */
     double        macs_per_s;        /* of training; NAN: unknown */
     char          rate_from[160];    /* where that comes from */
+    double        took_s, guessed_s; /* cells done by this process: really, and as estimated */
     char          data_missing[512]; /* why the data cannot be opened, "" when it can */
     uint64_t      deadline_ns;       /* 0: none */
     bool          quiet, take_over;
@@ -68,9 +69,12 @@ json_t *sweep_to_json(const Sweep *s);
 
 /* Reads the state of cell i from its directory; one that another experiment beside this has done is taken over. */
 bool store_look(Sweep *s, int i, Error *err);
-/* *fd -1: another process holds it. */
+/* *fd -1: another process holds it. i STORE_PLAN: DIR/experiment.json. */
+enum { STORE_PLAN = -1 };
 bool store_lock(const Sweep *s, int i, int *fd, Error *err);
 void store_unlock(const Sweep *s, int i, int fd);
+/* Of a cell that is done: takes away what a process left that was killed right after. */
+bool store_tidy(const Sweep *s, int i, Error *err);
 /* DIR/config.json of cell i, its needs resolved to paths. *threads and backend: of the run that a checkpoint there is of, else as now. */
 bool store_write_config(const Sweep *s, int i, int *threads, char backend[32], Error *err);
 /* Moves a run.json that failed out of the way of the next try. */

@@ -18,12 +18,12 @@
 
 static bool is_work(const Sweep *s, int i) { return s->e->cell[i].kind != CELL_TIME && s->at[i].mine; }
 
-/* Seconds that all cells left take, as estimated; NAN: unknown. */
+/* Seconds that all cells left take, as estimated and as those done here took beside their estimate; NAN: unknown. */
 static double seconds_left(const Sweep *s) {
     double sum = 0;
     for (int i = 0; i < s->e->n_cells; i++)
         if (is_work(s, i) && s->at[i].state != CELL_DONE && !s->at[i].given_up) sum += s->at[i].seconds;
-    return sum;
+    return s->guessed_s > 0 ? sum * s->took_s / s->guessed_s : sum;
 }
 
 static void count(const Sweep *s, int *done, int *all) {
@@ -60,8 +60,16 @@ static void say_done(const Sweep *s, int i, double seconds) {
     json_decref(run);
 }
 
+/* Whether it evaluates weights with another number of recursions than they were trained with. */
+static bool other_recursions(const Sweep *s, int i) {
+    const Cell *c = &s->e->cell[i];
+    if (c->kind != CELL_EVALUATE || c->need[NEEDS_WEIGHTS] < 0) return false;
+    const json_t *now = report_at(c->settings, "/model/recursions"), *trained = report_at(s->e->cell[c->need[NEEDS_WEIGHTS]].settings, "/model/recursions");
+    return now != NULL && trained != NULL && !json_equal(now, trained);
+}
+
 /* The cell's own command. Its words live in what it is given. */
-static void command(const Sweep *s, int i, const char *argv[16], const char *threads, const char *backend, const char *config, const char *weights) {
+static void command(const Sweep *s, int i, const char *argv[20], const char *threads, const char *backend, const char *config, const char *weights) {
     const bool training = s->e->cell[i].kind == CELL_TRAIN;
     int        n        = 0;
     const char *const fixed[] = {"morbench", "--threads", threads, "--backend", backend, cell_kinds[s->e->cell[i].kind]};
@@ -69,6 +77,7 @@ static void command(const Sweep *s, int i, const char *argv[16], const char *thr
     if (!training) argv[n++] = "--config";
     argv[n++] = config;
     if (weights[0] != '\0') argv[n++] = "--weights", argv[n++] = weights;
+    if (other_recursions(s, i)) argv[n++] = "--other-recursions";
     argv[n++] = "--out";
     argv[n++] = s->at[i].dir;
     argv[n]   = NULL;
@@ -77,19 +86,34 @@ static void command(const Sweep *s, int i, const char *argv[16], const char *thr
 /* What a sweep cannot go on after: the next cell would end alike. */
 static bool is_fatal(const Error *why) { return why->exit_status == EXIT_IO && strstr(why->message, "No space left") != NULL; }
 
+/* Failed in this process: said, and written as its run.json where it did not do so itself. */
+static void give_up(Sweep *s, int i, const char *const argv[], const Error *why) {
+    enum { FIRST_WORD = 5 };                                    /* of the command, behind the settings of the process */
+    Place *p = &s->at[i];
+    char   text[640];
+    int    n = 0;
+    while (argv[n] != NULL) n++;
+    p->given_up = true;
+    store_write_failure(s, i, n - FIRST_WORD, (char *const *)(argv + FIRST_WORD), why);
+    snprintf(p->failure, sizeof p->failure, "%s", why->message);
+    snprintf(text, sizeof text, "FAILED: %.600s", why->message);
+    say(s, i, text);
+}
+
 static bool work_on(Sweep *s, int i, int lock, Error *err) {
     Place *p = &s->at[i];
     char   config[SWEEP_PATH + 32], weights[SWEEP_PATH + 32], backend[32], number[16], prefix[CELL_NAME_MAX + 32];
     int    threads, done, all;
     bool   stopped;
     Error  why = {0};
-    const char *argv[16];
+    const char *argv[20];
     if (!store_write_config(s, i, &threads, backend, err) || (p->state == CELL_FAILED && !store_clear_failure(s, i, err))) return false;
     snprintf(number, sizeof number, "%d", threads);
     snprintf(config, sizeof config, "%s/config.json", p->dir);
     store_weights_path(s, i, weights);
     command(s, i, argv, number, backend, config, weights);
-    say(s, i, p->state == CELL_BEGUN ? "goes on" : "begins");
+    const bool begun = p->state == CELL_BEGUN;
+    say(s, i, begun ? "goes on" : "begins");
     count(s, &done, &all);
     snprintf(prefix, sizeof prefix, "[%d/%d] %s: ", done, all, s->e->cell[i].name);
     const uint64_t from_ns = clock_now_ns();
@@ -97,7 +121,9 @@ static bool work_on(Sweep *s, int i, int lock, Error *err) {
     p->state = CELL_MISSING;
     if (!store_look(s, i, err)) return false;
     if (ok && p->state == CELL_DONE) {
-        say_done(s, i, (double)(clock_now_ns() - from_ns) / 1e9);
+        const double took_s = (double)(clock_now_ns() - from_ns) / 1e9;
+        if (!begun && p->seconds > 0) s->took_s += took_s, s->guessed_s += p->seconds;
+        say_done(s, i, took_s);
         return true;
     }
     if (stopped || interrupt_raised()) return true;             /* the caller asks why */
@@ -106,14 +132,7 @@ static bool work_on(Sweep *s, int i, int lock, Error *err) {
         *err = why;
         return false;
     }
-    p->given_up = true;
-    int n = 0;
-    while (argv[n] != NULL) n++;
-    store_write_failure(s, i, n - 5, (char *const *)(argv + 5), &why);
-    char text[640];
-    snprintf(p->failure, sizeof p->failure, "%s", why.message);
-    snprintf(text, sizeof text, "FAILED: %.600s", why.message);
-    say(s, i, text);
+    give_up(s, i, argv, &why);
     return true;
 }
 
@@ -185,7 +204,13 @@ static bool walk(Sweep *s, bool *worked, bool *busy, int *left, Error *err) {
             continue;
         }
         if (!try_cell(s, i, worked, busy, err)) return false;
-        if (interrupted(err)) return false;
+        if (interrupted(err)) {
+            int done, all;
+            count(s, &done, &all);
+            const size_t n = strlen(err->message);
+            snprintf(err->message + n, sizeof err->message - n, " with %d of %d cells done, state saved; the same command goes on", done, all);
+            return false;
+        }
         if (sweep_out_of_time(s)) {
             int done, all;
             count(s, &done, &all);
@@ -196,7 +221,13 @@ static bool walk(Sweep *s, bool *worked, bool *busy, int *left, Error *err) {
     return true;
 }
 
-bool sweep_run(Sweep *s, Error *err) {
+static bool tidy(const Sweep *s, Error *err) {
+    for (int i = 0; i < s->e->n_cells; i++)
+        if (is_work(s, i) && s->at[i].state == CELL_DONE && !store_tidy(s, i, err)) return false;
+    return true;
+}
+
+static bool run_all(Sweep *s, Error *err) {
     bool worked = true, busy = false, told = false;
     int  left;
     for (;;) {
@@ -211,3 +242,5 @@ bool sweep_run(Sweep *s, Error *err) {
             if (is_work(s, i) && s->at[i].state != CELL_DONE && !store_look(s, i, err)) return false;
     }
 }
+
+bool sweep_run(Sweep *s, Error *err) { return tidy(s, err) && run_all(s, err) && tidy(s, err); }

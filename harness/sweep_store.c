@@ -6,6 +6,7 @@
 #include "harness/report.h"
 #include "harness/result.h"
 #include "harness/session.h"
+#include "harness/train.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,6 +17,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { LOCK_PATH = 2 * SWEEP_PATH + 32 };
 
 const char *const cell_states[] = {"missing", "begun", "failed", "done", "damaged"};
 
@@ -135,15 +138,16 @@ bool store_look(Sweep *s, int i, Error *err) {
 
 /* ---- locks ---- */
 
-static bool lock_path(const Sweep *s, int i, char path[SWEEP_PATH + 64], Error *err) {
-    snprintf(path, SWEEP_PATH + 64, "%s/.locks", s->root);
+static bool lock_path(const Sweep *s, int i, char path[LOCK_PATH], Error *err) {
+    const char *name = strrchr(s->dir, '/');
+    snprintf(path, LOCK_PATH, "%s/.locks", s->root);
     if (!file_make_dirs(path, err)) return false;
-    snprintf(path, SWEEP_PATH + 64, "%s/.locks/%s", s->root, s->e->cell[i].id);
+    snprintf(path, LOCK_PATH, "%s/.locks/%s%s", s->root, i == STORE_PLAN ? "plan-" : "", i != STORE_PLAN ? s->e->cell[i].id : name != NULL ? name + 1 : s->dir);
     return true;
 }
 
 bool store_lock(const Sweep *s, int i, int *fd, Error *err) {
-    char        path[SWEEP_PATH + 64];
+    char        path[LOCK_PATH];
     struct stat held, there;
     *fd = -1;
     if (!lock_path(s, i, path, err)) return false;
@@ -167,11 +171,25 @@ bool store_lock(const Sweep *s, int i, int *fd, Error *err) {
 }
 
 void store_unlock(const Sweep *s, int i, int fd) {
-    char  path[SWEEP_PATH + 64];
+    char  path[LOCK_PATH];
     Error unused = {0};
     if (fd < 0) return;
     if (lock_path(s, i, path, &unused)) unlink(path);
     close(fd);
+}
+
+/* A cell that was finished just before its process was killed. */
+bool store_tidy(const Sweep *s, int i, Error *err) {
+    char path[LOCK_PATH];
+    int  fd;
+    if (!lock_path(s, i, path, err)) return false;
+    if (access(path, F_OK) != 0 && !has_checkpoint(s->at[i].dir)) return true;
+    if (!store_lock(s, i, &fd, err)) return false;
+    if (fd < 0) return true;                                    /* somebody else is at it */
+    file_remove_temporaries(s->at[i].dir);
+    train_forget(s->at[i].dir);
+    store_unlock(s, i, fd);
+    return true;
 }
 
 /* ---- what a cell's own command reads ---- */
@@ -211,6 +229,7 @@ bool store_write_config(const Sweep *s, int i, int *threads, char backend[32], E
     snprintf(backend, 32, "%s", runtime_backend()->name);
     join(path, s->at[i].dir, "config.json");
     if (!file_make_output_dir(s->at[i].dir, err)) return false;
+    file_remove_temporaries(s->at[i].dir);
     if (c->kind == CELL_TRAIN && has_checkpoint(s->at[i].dir)) begun_with(path, threads, backend);
     json_t *config = json_deep_copy(c->config), *train = json_object_get(config, "train");
     put_need(s, i, NEEDS_TEACHER, train, "teacher", "teacher_weights");

@@ -143,6 +143,34 @@ static const SafeEntry *entry_of(const Model *m, const SafeFile *file, const Par
     return e == NULL && m->kind->known_as != NULL && m->kind->known_as(p->name, other) ? safetensors_find(file, other) : e;
 }
 
+/* Recursion R and the rest of a name that each recursion has of its own, "routers.R.rest" and "loop.R.rest". */
+static bool of_recursion(const char *name, const char **group, int *r, const char **rest) {
+    static const char *const groups[] = {"routers", "loop"};
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        const size_t n   = strlen(groups[i]);
+        int          end = 0;
+        if (strncmp(name, groups[i], n) != 0 || sscanf(name + n, ".%d.%n", r, &end) != 1 || end == 0) continue;
+        *group = groups[i];
+        *rest  = name + n + end;
+        return true;
+    }
+    return false;
+}
+
+/* That of the last recursion before p's that has one; NULL: p is of no recursion, or none has. */
+static const SafeEntry *entry_of_earlier(const SafeFile *file, const Param *p) {
+    const SafeEntry *e = NULL;
+    const char      *group, *rest;
+    int              r;
+    if (!of_recursion(p->name, &group, &r, &rest)) return NULL;
+    while (e == NULL && --r >= 0) {
+        char name[PARAM_NAME_MAX];
+        snprintf(name, sizeof name, "%s.%d.%s", group, r, rest);
+        e = safetensors_find(file, name);
+    }
+    return e;
+}
+
 /* Entries that hold a parameter; free with free(). */
 static bool *entries_taken(const Model *m, const SafeFile *file) {
     bool *taken = calloc((size_t)safetensors_count(file) + 1, sizeof *taken);
@@ -167,15 +195,26 @@ bool model_load(Model *m, const char *path, LoadOptions options, char sha256[65]
 
     for (int i = 0; i < safetensors_count(file); i++) {
         const SafeEntry *e = safetensors_entry(file, i);
-        char printable[100];
+        char        printable[100], left_out[160];
+        const char *group, *rest;
+        int         r;
         if (taken[i] || ignorable(e->name)) continue;
         safetensors_escape(e->name, printable, sizeof printable);
+        if (options.other_recursions && of_recursion(e->name, &group, &r, &rest)) {
+            snprintf(left_out, sizeof left_out, "%s left out", printable);
+            complain(&noted, left_out, "");
+            continue;
+        }
         complain(&extra, printable, "");
     }
     for (int i = 0; i < params_count(m->params); i++) {
         Param           *p = params_at(m->params, i);
         const SafeEntry *e = entry_of(m, file, p);
         char             has[64], wants[64], text[320];
+        if (e == NULL && options.other_recursions && (e = entry_of_earlier(file, p)) != NULL) {
+            snprintf(text, sizeof text, "%s taken from %s", p->name, e->name);
+            complain(&noted, text, "");
+        }
         if (e == NULL) {
             complain(&missing, p->name, "");
             continue;

@@ -113,6 +113,8 @@ void model_count_images(const Model *m, const ModelOutput *y, int B, bool traini
 typedef struct LoadOptions {
     bool new_head;                   /* leave out a classifier of another size, keeping the initial one */
     bool allow_nonfinite;
+    bool other_recursions;           /* trained with another number of recursions: what each has of its own (routers.R., loop.R.) is left out where there
+                                        are fewer now, and further ones take those of the last trained one */
 } LoadOptions;
 
 /* Reads every tensor by name. Missing, extra, misshaped, non-finite ones and those that hold no floats are listed in one error;
