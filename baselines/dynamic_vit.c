@@ -366,7 +366,7 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
     DynamicVit *m        = self;
     const bool  training = tape_step(t).training;
     Pass        p        = {.m = m, .in = in, .B = (int)in->images->dim[0], .n_stages = m->pruning_loc.n};
-    *out = (ModelOutput){.n_tokens = 1 + m->n_patches, .max_depth = m->depth, .n_steps = training ? 0 : 1 + p.n_stages};
+    *out = (ModelOutput){.n_tokens = 1 + m->n_patches, .n_prefix = 1, .max_depth = m->depth, .n_steps = training ? 0 : 1 + p.n_stages};
     if (!begin(t, &p, training)) {                       /* out of memory: the tape is marked, the shapes still hold */
         out->logits = tensor_matrix(t, p.B, m->num_classes);
         return;

@@ -120,7 +120,7 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
     Vit             *m    = self;
     const int        B    = (int)in->images->dim[0];
     const TokenRows *rows = vit_rows(t, B, m->n_prefix, m->n_patches, in->image_id);
-    *out = (ModelOutput){.n_tokens = m->n_prefix + m->n_patches, .max_depth = m->depth};
+    *out = (ModelOutput){.n_tokens = m->n_prefix + m->n_patches, .n_prefix = m->n_prefix, .max_depth = m->depth};
 
     scope_open(t, "patch_embed", -1);
     Tensor *z = op_patch_embed(t, in->images, m->patch_w, m->patch_b);                                  /* eq. 1 */

@@ -4,6 +4,7 @@
 
 #include "harness/dataset.h"
 #include "harness/depth_record.h"
+#include "harness/depth_relation.h"
 #include "models/model.h"
 
 enum { EVALUATE_MAX_DEPTH = 512 };
@@ -24,7 +25,8 @@ typedef struct Evaluation {
 typedef struct EvaluateOptions {
     int  batch_size, loader_threads;
     bool quiet;
-    DepthRecord *depths;                             /* gets every token's depth; NULL: not wanted */
+    DepthRecord   *depths;                           /* gets every token's depth; NULL: not wanted */
+    DepthRelation *relation;                         /* gets it with the image it belongs to; NULL: not wanted */
 } EvaluateOptions;
 
 /* Fails when the model's image shape or classes do not fit the data, and with EXIT_CELLS when a logit is not finite. */

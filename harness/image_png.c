@@ -1,4 +1,4 @@
-/* PNG through libpng's low-level interface, the only file that includes png.h. See image.h for what is promised.
+/* PNG through libpng's low-level interface, png.h is included here and in image_png_write.c alone. See image.h for what is promised.
  * Chunks that cannot change a pixel of ours (text, colour profiles, gamma, transparency) are skipped unread. */
 #include "harness/image.h"
 

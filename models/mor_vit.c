@@ -469,7 +469,7 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
     MorRun  run;
     KvSlot  slot[MOR_MAX_BLOCKS], *slots = m->kv == KV_ACTIVE ? NULL : slot;
     const int B = (int)in->images->dim[0], K = m->blocks_per_recursion, R = m->recursions;
-    *out = (ModelOutput){.n_tokens = m->T, .max_depth = m->n_steps, .n_steps = m->n_steps, .deep_weight = m->deep_supervision};
+    *out = (ModelOutput){.n_tokens = m->T, .n_prefix = 1, .max_depth = m->n_steps, .n_steps = m->n_steps, .deep_weight = m->deep_supervision};
     if (!run_begin(&run, m, t, in, out)) goto failed;
 
     scope_open(t, "patch_embed", -1);
