@@ -79,7 +79,8 @@ bool depth_record_add(DepthRecord *r, const ModelOutput *y, int64_t B, Error *er
     if (r->n_tokens == 0 && !prepare(r, y, err)) return false;
     CHECK(y->n_tokens == r->n_tokens && y->max_depth == r->max_depth, "depths of %d tokens after those of %d", y->n_tokens, r->n_tokens);
     for (int64_t b = 0; b < B; b++) {
-        double depth = 0;
+        double  depth = 0;            /* summed as ever: results of earlier versions keep their spread to the last bit */
+        int64_t total = 0;
         if (!room_for_image(r, err)) return false;
         for (int i = 0; i < r->n_tokens; i++) {
             const int32_t d = y->depth != NULL ? y->depth[b * r->n_tokens + i] : y->max_depth;
@@ -88,10 +89,11 @@ bool depth_record_add(DepthRecord *r, const ModelOutput *y, int64_t B, Error *er
             r->deepest[i] += d == r->max_depth;
             r->block[i] += d == r->max_depth;
             if (i >= r->n_prefix) r->load[d]++;
+            if (i >= r->n_prefix) total += d;
             if (i >= r->n_prefix) depth += (double)d / (r->n_tokens - r->n_prefix);
             if (r->keeps) r->kept[r->n_images * r->n_tokens + i] = (uint8_t)d;
         }
-        r->image_depth[r->n_images++] = depth;
+        r->image_depth[r->n_images++] = (double)total / (r->n_tokens - r->n_prefix);
         const double off = depth - r->image_mean;
         r->image_mean += off / (double)r->n_images;
         r->image_m2   += off * (depth - r->image_mean);
