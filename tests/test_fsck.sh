@@ -18,10 +18,11 @@ cat >"$dir/c.json" <<'END'
  "train": {"epochs": 2, "batch_size": 8, "warmup_epochs": 0, "checkpoint_s": 0.000001}}
 END
 train() { local out=$1; shift; "$morbench" train "$dir/c.json" --threads 1 --quiet --out "$out" "$@"; }
+# begin DIR arguments... : in the background, its number in $job
+begin() { local out=$1; shift; "$morbench" train "$dir/c.json" --threads 1 --quiet --out "$out" "$@" >/dev/null 2>&1 & job=$!; }
 # unfinished DIR arguments... : a training ended with two checkpoints
 unfinished() {
-    train "$@" train.epochs=5000 >/dev/null 2>&1 &
-    job=$!
+    begin "$@" train.epochs=5000
     for _ in $(seq 400); do [ "$(find "$1" -name 'checkpoint-*' 2>/dev/null | wc -l)" -ge 2 ] && break; sleep 0.02; done
     kill -s TERM "$job"; wait "$job"; job=
 }
@@ -40,13 +41,15 @@ END
 r=$dir/results
 train "$r/a" >/dev/null
 train "$r/b" train.seed=2 >/dev/null
-"$morbench" eval --config <(python3 -c 'import json,sys; print(json.dumps({"model": "vit", **json.load(open(sys.argv[1]))["model"]["settings"]}))' "$r/a/run.json") \
+python3 -c 'import json,sys; print(json.dumps({"model": "vit", **json.load(open(sys.argv[1]))["model"]["settings"]}))' "$r/a/run.json" >"$dir/model.json"
+"$morbench" eval --config "$dir/model.json" \
     --weights "$r/a/weights.safetensors" --data synthetic:28x28x1:10:64 --quiet --out "$r/deep/er/eval" --depths "$r/deep/er/eval/depths.safetensors" >/dev/null 2>"$dir/err" || cat "$dir/err"
 unfinished "$r/going"
 "$morbench" report "$r" >/dev/null 2>&1
 echo "notes" >"$r/README.md"
-holds "a directory as the commands leave it is clean" "$morbench" fsck "$r"
-holds "trained, evaluated, unfinished and reported ones are counted" grep -q "^3 results, 2 checkpoints, 0 findings" "$dir/said"
+clean() { "$morbench" fsck "$1" >"$dir/shown"; }
+holds "a directory as the commands leave it is clean" clean "$r"
+holds "trained, evaluated, unfinished and reported ones are counted" grep -q "^3 results, 2 checkpoints, 0 findings" "$dir/shown"
 holds "a single cell is clean too" "$morbench" fsck "$r/a"
 holds "so are the results that are kept here" "$morbench" fsck results
 cp -r "$r" "$dir/whole"
@@ -60,8 +63,8 @@ head -c 500 "$r/a/run.json" >"$r/d/run.json"
 cp -r "$r/b" "$r/copy of b"
 touch "$r/b/core" "$r/b/notes.txt"
 cp "$r/going/$(ls "$r/going" | head -n 1)" "$r/b/checkpoint-3.safetensors"
-printf X | dd of="$r/going/$(ls "$r/going" | tail -n 1)" bs=1 seek=3000 conv=notrunc 2>/dev/null
-damaged=$(ls "$r/going" | tail -n 1) good=$(ls "$r/going" | head -n 1)
+damaged=$(ls "$r/going" | tail -n 1)
+printf X | dd of="$r/going/$damaged" bs=1 seek=$(($(stat -c %s "$r/going/$damaged") - 9)) conv=notrunc 2>/dev/null
 unfinished "$dir/other" train.seed=7
 other=checkpoint-0.safetensors
 cp "$dir/other/$(ls "$dir/other" | head -n 1)" "$r/going/$other"
@@ -93,11 +96,10 @@ holds "no byte is lost" cmp "$dir/before" "$dir/after"
 rm -rf "$r" && cp -r "$dir/whole" "$r"
 
 # ---- what is in use stays ----
-train "$r/now" train.epochs=100000 >/dev/null 2>&1 &
-job=$!
+begin "$r/now" train.epochs=100000
 for _ in $(seq 200); do ls "$r"/now/checkpoint-* >/dev/null 2>&1 && break; sleep 0.02; done
-holds "a training that is going on is left alone" "$morbench" fsck "$r"
-holds "and that is said" grep -q "1 in use and left alone" "$dir/said"
+holds "a training that is going on is left alone" clean "$r"
+holds "and that is said" grep -q "1 in use and left alone" "$dir/shown"
 kill -9 "$job"; wait "$job" 2>/dev/null; job=
 exec 9>"$r/a/.tmp-00000000000000aa"
 holds "a file that a process has open is left alone" "$morbench" fsck "$r/a"
