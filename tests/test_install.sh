@@ -74,7 +74,7 @@ holds "only directories where one is wanted" bash -c '[ "$1" = "$0/files/sub" ]'
 holds "bash takes the script without complaint" bash -n "$dir/bash"
 if command -v zsh >/dev/null; then holds "so does zsh" zsh -n "$dir/zsh"; fi
 if command -v groff >/dev/null; then
-    groff -man -Tutf8 -ww "$dir/man" >"$dir/page" 2>"$dir/complaints"
+    groff -man -Tutf8 -ww -P-cbou "$dir/man" >"$dir/page" 2>"$dir/complaints"
     holds "groff sets the page without a warning: $(head -n 1 "$dir/complaints")" test ! -s "$dir/complaints"
     holds "and it shows what help shows" grep -q -e "--depth-maps DIR" "$dir/page"
 fi
