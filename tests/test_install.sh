@@ -17,6 +17,7 @@ unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE MORBENCH_BLAS_CORE MAKEFLAGS MAKELEVEL
 commands=$("$morbench" help | sed -n 's/^  \([a-z]*\)  *.*/\1/p' | grep -vx help)
 
 # ---- every command and option, from the text that help prints ----
+# shellcheck disable=SC2086  # "data list" are two words
 options_of() { "$morbench" $1 --help | sed -n '/^Of every/q; s/^  --\([a-z-]*\).*/\1/p'; }
 # complete WORDS... : what bash offers for the last of them
 complete_words() {
@@ -37,7 +38,7 @@ missing() { # prints what is nowhere: command or option, and where it lacks
         for option in $(options_of "$command"); do
             section_has "$command" "$option" || echo "man: $command --$option"
             offers "--$option" morbench $command "--${option%?}" || echo "bash: $command --$option"
-            case $command in *\ *) ;; *) awk -v c="    $command) _arguments" 'index($0, c) == 1 {on = 1} on; on && /;;$/ {on = 0}' "$dir/zsh" | grep -qF -e "'--$option[" || echo "zsh: $command --$option" ;; esac
+            case $command in *\ *) ;; *) awk -v c="    $command) _arguments" 'index($0, c) == 1 {on = 1} on; on && /;;$/ {on = 0}' "$dir/zsh" | grep -qF -e "'--${option}[" || echo "zsh: $command --$option" ;; esac
         done
         case $command in *\ *) continue ;; esac
         offers "$command" morbench "${command%?}" || echo "bash: $command"
