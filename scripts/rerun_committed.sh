@@ -7,6 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 binary=$(realpath "${BINARY:-build/release/morbench}") limit=${RERUN_SECONDS:-60} dir=${1:-results}
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
