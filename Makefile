@@ -199,7 +199,7 @@ hardware: all $(BUILD)/tests/test_parity ## measure this machine into results/ma
 check-aarch64: ## build for aarch64 and run the tests of numbers under qemu-user (needs gcc-aarch64-linux-gnu, qemu-user)
 	@scripts/cross_aarch64.sh
 
-rerun-committed: all ## run committed results again: all but times must come out the same; those that took at most RERUN_SECONDS (60)
+rerun-committed: all ## run committed results again: all but times must come out the same; those that took at most RERUN_SECONDS (300)
 	@BINARY=$(BINARY) scripts/rerun_committed.sh
 
 reproducible-runs: all ## make the runs of results/reproducible anew, which rerun-committed repeats

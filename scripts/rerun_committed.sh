@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs every result below results/ again that took at most RERUN_SECONDS (default 60) when it was made, and says field by field what came
-# out the same. Trainings are among them when they were that short: RERUN_SECONDS=4000 repeats the reference trainings too.
+# Runs every result below results/ again that took at most RERUN_SECONDS (default 300) when it was made, and says field by field what came
+# out the same. Trainings are among them when they were that short: RERUN_SECONDS=9000 repeats the reference trainings too.
 #   BINARY=build/release/morbench scripts/rerun_committed.sh [DIR]
 # Exit status: 0 all the same; 1 something differs. A difference on another machine, build or environment than the result's is told
 # but is no failure: the bits of a sum belong to its kernels (results/README.md names the fields compared).
 set -u
 cd "$(dirname "$0")/.." || exit 1
-binary=$(realpath "${BINARY:-build/release/morbench}") limit=${RERUN_SECONDS:-60} dir=${1:-results}
+binary=$(realpath "${BINARY:-build/release/morbench}") limit=${RERUN_SECONDS:-300} dir=${1:-results}
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 out=$(mktemp)
