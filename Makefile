@@ -91,14 +91,15 @@ SAY   = $(if $(V),@:,@printf '  %-5s %s\n')
 .SECONDARY:
 .DELETE_ON_ERROR:
 .PHONY: all help check tests double-tests warnings deps quickstart reproduce benches peers hardware check-aarch64 schema false-alarms check-kills check-slurm \
-        overhead install clean
+        overhead rerun-committed reproducible-runs kills install install-files uninstall clean
 
 all: $(BINARY) ## build the program (default)
 
-# a flag that changes rebuilds everything
+# a flag that changes rebuilds everything, but for those who build nothing
+NO_BUILD  := help deps schema clean install-files uninstall
 FLAGS_NOW := $(strip $(CC) $(ALL_CFLAGS) $(ALL_LIBS))
 STAMP     := $(BUILD)/flags
-ifneq ($(filter-out help deps schema clean,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
 ifneq ($(FLAGS_NOW),$(strip $(shell cat $(STAMP) 2>/dev/null)))
 $(shell mkdir -p $(BUILD) && printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $(STAMP))
 endif
@@ -122,7 +123,7 @@ $(BUILD)/%_avx512.o: ALL_CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -m
 $(BUILD)/harness/machine.o: ALL_CFLAGS += -DMORBENCH_BUILD_FLAGS='"$(strip -std=c11 $(CFLAGS_$(CONFIG)) -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp)"'
 # the commit a result names; a file that changes only when it does
 COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
-ifneq ($(filter-out help deps clean,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
 ifneq ($(COMMIT),$(shell cat $(BUILD)/commit 2>/dev/null))
 $(shell mkdir -p $(BUILD) && printf '%s\n' '$(COMMIT)' > $(BUILD)/commit)
 endif
@@ -222,14 +223,42 @@ check-kills: all ## a sweep killed 100 times, in every phase (make check does it
 check-slurm: all ## job arrays against a real Slurm of this machine (needs root, slurmctld, slurmd, slurm-client, munge)
 	@bash tests/check_slurm.sh $(BINARY); status=$$?; [ $$status -eq 77 ] || exit $$status
 
+rerun-committed: all ## run committed results again: all but times must come out the same; those that took at most RERUN_SECONDS (300)
+	@BINARY=$(BINARY) scripts/rerun_committed.sh
+
+reproducible-runs: all ## make the runs of results/reproducible anew, which rerun-committed repeats
+	@BINARY=$(BINARY) scripts/reproducible_runs.sh
+
+kills: all ## end eval, bench, report, labels and train at 100 random moments each (KILLS): nothing lost, doubled or half
+	@KILLS=$(or $(KILLS),100) bash tests/test_faults.sh $(BINARY)
+	@KILLS=$(or $(KILLS),100) bash tests/test_training.sh $(BINARY)
+
 overhead: ## the cost of tape, scopes and counting while measuring, against a build without them
 	@scripts/overhead.sh
 
-install: all ## install the program below PREFIX (/usr/local)
-	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/morbench
-	install -d $(DESTDIR)$(PREFIX)/share/morbench/scripts $(DESTDIR)$(PREFIX)/share/morbench/experiments
-	cp -r scripts/. $(DESTDIR)$(PREFIX)/share/morbench/scripts/
-	cp -r experiments/. $(DESTDIR)$(PREFIX)/share/morbench/experiments/
+# what the program and its reader need away from the source tree; uninstall removes these and nothing else
+SHARE          := $(DESTDIR)$(PREFIX)/share
+INSTALLED      := experiments/*.json experiments/README.md scripts/fetch_data.sh scripts/data_checksums.txt scripts/convert_checkpoint.py \
+                  scripts/checkpoint_files.py scripts/plots/*.gp scripts/plots/README.md results/schema/run.schema.json
+INSTALLED_DOCS := README.md LICENSE CITATION.cff results/README.md harness/README.md
+BASH_COMPLETION = $(SHARE)/bash-completion/completions/morbench
+ZSH_COMPLETION  = $(SHARE)/zsh/vendor-completions/_morbench
+MAN_PAGE        = $(SHARE)/man/man1/morbench.1
+
+install: all install-files ## install program, manual page, completions, experiments and scripts below PREFIX (/usr/local), in DESTDIR
+
+install-files: | $(if $(filter install,$(MAKECMDGOALS)),all)
+	install -D -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/morbench"
+	for f in $(wildcard $(INSTALLED)); do install -D -m 644 "$$f" "$(SHARE)/morbench/$$f" || exit 1; done
+	for f in $(INSTALLED_DOCS); do install -D -m 644 "$$f" "$(SHARE)/doc/morbench/$$f" || exit 1; done
+	for f in "$(MAN_PAGE)" "$(BASH_COMPLETION)" "$(ZSH_COMPLETION)"; do install -d "$${f%/*}" || exit 1; done
+	"$(BINARY)" man > "$(MAN_PAGE)"
+	"$(BINARY)" completion bash > "$(BASH_COMPLETION)"
+	"$(BINARY)" completion zsh > "$(ZSH_COMPLETION)"
+
+uninstall: ## remove what install put there
+	rm -f "$(DESTDIR)$(PREFIX)/bin/morbench" "$(MAN_PAGE)" "$(BASH_COMPLETION)" "$(ZSH_COMPLETION)"
+	rm -rf "$(SHARE)/morbench" "$(SHARE)/doc/morbench"
 
 clean: ## remove what was built
 	rm -rf $(BUILD_ROOT)

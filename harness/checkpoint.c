@@ -249,34 +249,48 @@ static bool put_tensors(Model *m, const SafeFile *f) {
 
 typedef enum Loaded { LOADED, DAMAGED, OTHER_SETTINGS, NO_MEMORY } Loaded;
 
+/* The file, when it fits its digest and its state can be read. */
+static Loaded open_whole(SafeFile **f, TrainRun *run, const char *path, char why[600]) {
+    Error inner = {0};
+    char  digest[17];
+    if (!safetensors_open(f, path, &inner)) {
+        snprintf(why, 600, "%s", inner.message);
+        return inner.exit_status == EXIT_MACHINE ? NO_MEMORY : DAMAGED;
+    }
+    snprintf(why, 600, "its digest does not fit");
+    const char *state = safetensors_metadata(*f, "state"), *saved = safetensors_metadata(*f, "digest");
+    if (state == NULL || saved == NULL) return DAMAGED;
+    digest_of_file(state, *f, digest);
+    if (strcmp(digest, saved) != 0) return DAMAGED;
+    snprintf(why, 600, "its state cannot be read");
+    return state_read(run, state) ? LOADED : DAMAGED;
+}
+
 /* One file whole, or nothing of it. It is judged by its own digest before its settings are, and by them before the model
  * sees any of it. DAMAGED fills why. */
 static Loaded load_one(Model *m, TrainRun *run, const char *config_digest, const char *path, char why[600]) {
     SafeFile *f      = NULL;
-    Error     inner  = {0};
-    Loaded    result = DAMAGED;
-    char      digest[17];
-    if (!safetensors_open(&f, path, &inner)) {
-        if (inner.exit_status == EXIT_MACHINE) result = NO_MEMORY;
-        snprintf(why, 600, "%s", inner.message);
-        goto done;
+    Loaded    result = open_whole(&f, run, path, why);
+    if (result == LOADED && strcmp(run->config_digest, config_digest) != 0) result = OTHER_SETTINGS;
+    if (result == LOADED && !put_tensors(m, f)) {
+        snprintf(why, 600, "it lacks tensors of the model");
+        result = DAMAGED;
     }
-    snprintf(why, 600, "its digest does not fit");
-    const char *state = safetensors_metadata(f, "state"), *saved = safetensors_metadata(f, "digest");
-    if (state == NULL || saved == NULL) goto done;
-    digest_of_file(state, f, digest);
-    if (strcmp(digest, saved) != 0) goto done;
-    snprintf(why, 600, "its state cannot be read");
-    if (!state_read(run, state)) goto done;
-    if (strcmp(run->config_digest, config_digest) != 0) {
-        result = OTHER_SETTINGS;
-        goto done;
-    }
-    snprintf(why, 600, "it lacks tensors of the model");
-    if (put_tensors(m, f)) result = LOADED;
-done:
     safetensors_close(f);
     return result;
+}
+
+bool checkpoint_check(const char *path, char settings[17], bool *good, char why[600], Error *err) {
+    SafeFile    *f   = NULL;
+    TrainRun     run = {0};
+    const Loaded is  = open_whole(&f, &run, path, why);
+    snprintf(settings, 17, "%s", run.config_digest);
+    *good = is == LOADED;
+    safetensors_close(f);
+    train_run_free(&run);
+    if (is != NO_MEMORY) return true;
+    FAIL_STATUS(err, EXIT_MACHINE, "", "%.400s", why);
+    return error_in(err, path);
 }
 
 bool checkpoint_load(Model *m, TrainRun *run, const char *dir, bool *found_one, Error *err) {

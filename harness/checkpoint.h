@@ -12,6 +12,9 @@ bool checkpoint_save(const Model *m, const TrainRun *run, const char *dir, Error
  * settings, and damaged ones alone (EXIT_IO), are errors, and leave the model as it was. Removes what a killed process left
  * half written in dir. */
 bool checkpoint_load(Model *m, TrainRun *run, const char *dir, bool *found, Error *err);
+/* Whether a file is a whole checkpoint, whatever of; settings gets the digest of those it was made under, why what is wrong. False
+ * only when memory runs out. */
+bool checkpoint_check(const char *path, char settings[17], bool *good, char why[600], Error *err);
 /* Removes what training left once its weights are written. */
 void checkpoint_remove_all(const char *dir);
 

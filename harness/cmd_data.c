@@ -2,7 +2,9 @@
  * morbench data fetch NAME [--from URL] [--to DIR]: gets one, by scripts/fetch_data.sh; never part of a measurement. */
 #include "engine/file.h"
 #include "engine/json.h"
+#include "harness/commands.h"
 #include "harness/dataset.h"
+#include "harness/installed.h"
 #include "harness/options.h"
 
 #include <errno.h>
@@ -187,26 +189,16 @@ static int run_list(int argc, char **argv, Error *err) {
 
 /* ---- fetch ---- */
 
-static bool readable(const char *path) { return access(path, R_OK) == 0; }
-
-/* The scripts lie in $MORBENCH_SCRIPTS, in the source tree above the program (build/<config>/morbench), or where they were
- * installed beside it (bin/, share/). */
+/* The scripts lie in $MORBENCH_SCRIPTS, or with the program. */
 static bool find_script(char path[PATH_MAX], const char *name, Error *err) {
-    static const char *const places[] = {"/scripts", "/../scripts", "/../../scripts", "/../share/morbench/scripts"};
+    char        below[64];
     const char *chosen = getenv("MORBENCH_SCRIPTS");
     if (chosen != NULL && chosen[0] != '\0') {
-        if (snprintf(path, PATH_MAX, "%s/%s", chosen, name) < PATH_MAX && readable(path)) return true;
+        if (snprintf(path, PATH_MAX, "%s/%s", chosen, name) < PATH_MAX && access(path, R_OK) == 0) return true;
         return FAIL(err, "MORBENCH_SCRIPTS", "no %s in %s", name, chosen);
     }
-    char program[PATH_MAX];
-    const ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (n > 0) {
-        program[n] = '\0';
-        *strrchr(program, '/') = '\0';
-        for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-            if (snprintf(path, PATH_MAX, "%s%s/%s", program, places[i], name) < PATH_MAX && readable(path)) return true;
-    }
-    return FAIL(err, "", "cannot find scripts/%s near the program; set MORBENCH_SCRIPTS to its folder", name);
+    snprintf(below, sizeof below, "scripts/%s", name);
+    return installed_find(path, below) || FAIL(err, "", "cannot find scripts/%s near the program; set MORBENCH_SCRIPTS to its folder", name);
 }
 
 /* Runs sh SCRIPT NAME DIR CHECKSUMS [URL] with what it prints going to stderr, since stdout is for answers. */
@@ -293,8 +285,6 @@ static int run_fetch(int argc, char **argv, Error *err) {
     printf("%s is at %s\n", name, dir);
     return EXIT_OK;
 }
-
-int cmd_data(int argc, char **argv, Error *err);
 
 int cmd_data(int argc, char **argv, Error *err) {
     static const Option none[] = {OPTIONS_END};

@@ -3,6 +3,7 @@
 #include "engine/json.h"
 #include "harness/commands.h"
 #include "harness/config.h"
+#include "harness/depth_maps.h"
 #include "harness/evaluate.h"
 #include "harness/interrupt.h"
 #include "harness/options.h"
@@ -65,10 +66,38 @@ static void print(const Model *m, const Dataset *d, const Evaluation *e) {
     printf(" of tokens took that many blocks\n");
 }
 
+/* Of a model whose images all take the same work, the deepest and shallowest are just the first. */
+static bool equal_depths(const DepthRecord *depths) {
+    for (int64_t i = 1; i < depth_record_images(depths); i++)
+        if (depth_record_image_depth(depths, i) != depth_record_image_depth(depths, 0)) return false;
+    return true;
+}
+
+typedef struct MapChoice {
+    const char *dir, *images_text;
+    int64_t    *images;
+    int         n;
+} MapChoice;
+
+/* Told before the work, not after. */
+static bool maps_check(MapChoice *c, int64_t n_images, Error *err) {
+    if (c->dir == NULL) return c->images_text == NULL || FAIL(err, "--images", "needs --depth-maps DIR to write their maps to");
+    return image_can_write(err) && depth_maps_parse(c->images_text, n_images, &c->images, &c->n, err) && file_make_output_dir(c->dir, err);
+}
+
+static void maps_print(const MapChoice *c, const DepthRecord *depths) {
+    if (c->dir == NULL) return;
+    printf("%-22s %s/extremes.png", "depth maps", c->dir);
+    for (int i = 0; i < c->n && i < 3; i++) printf(", image-%lld.png", (long long)c->images[i]);
+    printf("%s\n", c->n > 3 ? ", ..." : "");
+    if (equal_depths(depths)) printf("%-22s all images have one mean depth: extremes.png shows the first ones\n", "");
+}
+
 int cmd_eval(int argc, char **argv, Error *err) {
     ModelChoice choice = {.seed = 1};
     DataChoice  data   = {0};
     const char *out_dir = NULL, *batch_text = NULL, *limit_text = NULL, *depths_path = NULL;
+    MapChoice   maps = {0};
     bool        json = false, quiet = false, done;
     const Option options[] = {
         {.name = "preset", .value = "NAME", .help = "model by name (`morbench list models`)", .text = &choice.preset},
@@ -80,7 +109,9 @@ int cmd_eval(int argc, char **argv, Error *err) {
         {.name = "batch", .value = "N", .help = "images at once, default 100", .text = &batch_text},
         {.name = "limit", .value = "N", .help = "only N images, evenly spread", .text = &limit_text},
         {.name = "out", .value = "DIR", .help = "write DIR/run.json", .text = &out_dir},
-        {.name = "depths", .value = "FILE", .help = "write the depth of every token of every image (safetensors)", .text = &depths_path},
+        {.name = "depths", .value = "FILE", .help = "write the depth of every token, and the histogram, of every image (safetensors)", .text = &depths_path},
+        {.name = "depth-maps", .value = "DIR", .help = "draw depth over images: DIR/extremes.png, the 8 deepest and 8 shallowest", .text = &maps.dir},
+        {.name = "images", .value = "N,N,...", .help = "with --depth-maps: and DIR/image-N.png of these, counted from 0", .text = &maps.images_text},
         {.name = "other-recursions", .help = "the weights are of another number of recursions: further ones route as the last trained one", .flag = &choice.other_recursions},
         {.name = "json", .help = "print the result as JSON instead of a table", .flag = &json},
         {.name = "quiet", .help = "no progress", .flag = &quiet},
@@ -95,29 +126,31 @@ int cmd_eval(int argc, char **argv, Error *err) {
     Result     *r = NULL;
     json_t     *experiment = NULL;
     char        sha256[65], warning[512];
-    DepthRecord *depths = NULL;
+    DepthRecord   *depths = NULL;
+    DepthRelation *relation = NULL;
     Evaluation *e = malloc(sizeof *e);
     if (e == NULL) {
         FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
         goto done;
     }
     interrupt_catch();
-    if (!depth_record_create(&depths, err)) goto done;
-    if (depths_path != NULL) depth_record_keep(depths);
+    if (!depth_record_create(&depths, err) || !depth_relation_create(&relation, err)) goto done;
+    if (depths_path != NULL || maps.dir != NULL) depth_record_keep(depths);
     if ((batch_text != NULL && !option_count("batch", batch_text, 1, 65536, &batch, err))
         || (limit_text != NULL && !option_count("limit", limit_text, 1, 1 << 30, &data.limit, err))
         || !runtime_begin(err) || !session_model(&m, &choice, sha256, warning, err) || !open_data(&choice, &data, m, &d, err)
-        || !tape_create(&tape, runtime_backend(), err) || !experiment_json(m, d, batch, choice.other_recursions, &experiment, err)
+        || !maps_check(&maps, d->n_images, err) || !tape_create(&tape, runtime_backend(), err)
+        || !experiment_json(m, d, batch, choice.other_recursions, &experiment, err)
         || !session_result(&r, "eval", experiment, false, argc, argv, err) || !result_set_model(r, m, sha256, err) || !result_set_data(r, d, err)
         || (out_dir != NULL && (!file_make_output_dir(out_dir, err) || !result_is_done(r, out_dir, &done, err)))    /* told before the work, not after */
-        || !evaluate(m, tape, d, &(EvaluateOptions){batch, 1, quiet, depths}, e, err))
+        || !evaluate(m, tape, d, &(EvaluateOptions){batch, 1, quiet, depths, relation}, e, err))
         goto done;
     session_warn_loading(r, warning);
     result_warn_damaged(r, d);
     if (d->n_images < d->n_images_split) result_warn(r, WARN_data_limited);
     result_set_accuracy(r, &(ResultAccuracy){e->images_count, e->top1_count, d->n_classes > 5 ? e->top5_count : -1, e->loss});
     result_set_depth(r, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);
-    depth_record_put(depths, result_block(r, "depth_histogram"));
+    if (!depth_record_put(depths, result_block(r, "depth_histogram"), err) || !depth_relation_put(relation, result_block(r, "depth_histogram"), err)) goto done;
     result_set_macs_of_images(r, e->macs_executed, e->macs_counted, e->images_count, e->macs_min, e->macs_max);
     result_set_elementwise_executed(r, (double)e->elementwise_executed / (double)e->images_count);
     result_set_profile(r, tape_profile(tape), (e->images_count + batch - 1) / batch, e->images_count);
@@ -129,9 +162,14 @@ int cmd_eval(int argc, char **argv, Error *err) {
     json_put_text(result_block(r, "accuracy"), "predictions_sha256", e->predictions_sha256);
     witness_put(&e->witness, result_block(r, "accuracy"));
     if (depths_path != NULL && !depth_record_save(depths, depths_path, err)) goto done;
+    if (maps.dir != NULL && !depth_maps_write(d, depths, maps.dir, maps.images, maps.n, err)) goto done;
     if (out_dir != NULL && !result_write(r, out_dir, err)) goto done;
     if (json ? !result_print(r, err) : false) goto done;
-    if (!json) print(m, d, e);
+    if (!json) {
+        print(m, d, e);
+        if (!depth_relation_print(relation, err)) goto done;
+        maps_print(&maps, depths);
+    }
     if (out_dir != NULL && !json) printf("%-22s %s/run.json\n", "written", out_dir);
     status = EXIT_OK;
 done:
@@ -141,6 +179,8 @@ done:
     dataset_close(d);
     model_destroy(m);
     depth_record_destroy(depths);
+    depth_relation_destroy(relation);
+    free(maps.images);
     free(e);
     return status;
 }

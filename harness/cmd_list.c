@@ -9,7 +9,9 @@
  *   params               each weight once;   params_unrolled: if every use of a shared block had weights of its own */
 #include "baselines/registry.h"
 #include "harness/commands.h"
+#include "harness/config.h"
 #include "harness/experiment.h"
+#include "harness/installed.h"
 #include "harness/options.h"
 
 #include <dirent.h>
@@ -111,8 +113,8 @@ static bool each_json_file(const char *dir, bool (*each)(const char *name, const
         return error_in(err, dir);
     }
     for (int i = 0; i < n; i++) {
-        char path[512], name[256];
-        snprintf(path, sizeof path, "%s/%s", dir, entry[i]->d_name);
+        char path[PATH_MAX + 256], name[256];
+        snprintf(path, sizeof path, "%s/%.255s", dir, entry[i]->d_name);
         snprintf(name, sizeof name, "%.*s", (int)strlen(entry[i]->d_name) - 5, entry[i]->d_name);
         ok = ok && each(name, path, list, err);
         free(entry[i]);
@@ -151,7 +153,13 @@ static bool list_experiment(const char *name, const char *path, JsonSink *list, 
     return true;
 }
 
-static bool list_experiments(JsonSink *list, Error *err) { return each_json_file(EXPERIMENTS_DIR, list_experiment, list, err); }
+/* Those of the folder one works in; where it has none, those that came with the program. */
+static bool list_experiments(JsonSink *list, Error *err) {
+    char       path[PATH_MAX];
+    const bool here = access(EXPERIMENTS_DIR, F_OK) == 0 || !installed_find(path, EXPERIMENTS_DIR);
+    if (!here && list == NULL) printf("in %s:\n", path);
+    return each_json_file(here ? EXPERIMENTS_DIR : path, list_experiment, list, err);
+}
 
 static json_t *copied(const json_t *object, const char *key) {
     json_t *value = json_object_get(object, key);
@@ -253,7 +261,8 @@ int cmd_list(int argc, char **argv, Error *err) {
     const Option options[] = {{.name = "json", .help = "JSON on standard output", .flag = &json}, OPTIONS_END};
     const Usage  usage     = {"list", "[models|experiments|datasets|machines|fields]",
                               "Names what there is: models (default; size and cost for one image), the experiments in ./" EXPERIMENTS_DIR
-                              ",\nthe data sets, the machines in ./" MACHINES_DIR ", or the numbers that results have.", options, 0, 1};
+                              "\nor, where there are none, those installed with the program; the data sets, the machines in ./" MACHINES_DIR
+                              ",\nor the numbers that results have.", options, 0, 1};
     const int    first     = options_parse(argc, argv, &usage, err);
     if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
     const char *what = first < argc ? argv[first] : "models";

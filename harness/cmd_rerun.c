@@ -63,8 +63,8 @@ static const char *given(const json_t *line, const char *name) {
 /* Options that are said anew, or say nothing about the numbers. */
 static const struct { const char *name; bool value; } dropped[] = {
     {"--out", true}, {"--json", false}, {"--quiet", false}, {"--layers", false}, {"--profile", true}, {"--processes", true}, {"--samples", true},
-    {"--seconds", true}, {"--warmup-seconds", true}, {"--events", true}, {"--no-counters", false}, {"--preset", true}, {"--weights", true}, {"--batch", true},
-    {"--config", true}, {"--label", true}};
+    {"--seconds", true}, {"--warmup-seconds", true}, {"--events", true}, {"--no-counters", false}, {"--depths", true}, {"--depth-maps", true}, {"--images", true},
+    {"--preset", true}, {"--weights", true}, {"--batch", true}, {"--config", true}, {"--label", true}};
 
 /* Which of a list of model files has the settings of this run; -1: none that is still there. */
 static int config_of(const char *list, const json_t *run) {
@@ -163,30 +163,42 @@ static void drop_times(json_t *value) {
 static const char *const deterministic[] = {"/kind", "/status", "/model", "/data", "/accuracy", "/depth_histogram", "/curves", "/profile", "/metrics/peak_activation_bytes",
                                             "/metrics/weights_bytes", "/metrics/output_sha256", "/metrics/train_step_macs_count", "/metrics/epochs_count", "/metrics/steps_count"};
 
-/* Members that the other run, of an earlier version, had no name for are left out. */
-static char *timeless_text(const json_t *run, const json_t *other, const char *pointer) {
-    const json_t *value = report_at(run, pointer), *there = report_at(other, pointer);
-    json_t       *copy  = value != NULL ? json_pack("[o]", json_deep_copy(value)) : json_array();
-    if (copy == NULL) return NULL;
-    json_t     *object = json_array_get(copy, 0), *member;
+/* Keys of now that was has not: fields that came with a later version, which an older file cannot have. *n counts them. */
+static void drop_added(json_t *now, const json_t *was, int *n) {
     const char *key;
+    json_t     *member;
     void       *next;
-    if (json_is_object(object) && json_is_object(there))
-        json_object_foreach_safe(object, next, key, member) {
-            if (json_object_get(there, key) == NULL) json_object_del(object, key);
+    size_t      i;
+    if (json_is_object(now) && json_is_object(was))
+        json_object_foreach_safe(now, next, key, member) {
+            const json_t *before = json_object_get(was, key);
+            if (before != NULL) drop_added(member, before, n);
+            else {
+                json_object_del(now, key);
+                ++*n;
+            }
         }
-    drop_times(copy);
-    char *text = json_canonical_text(copy);
-    json_decref(copy);
-    return text;
+    if (json_is_array(now) && json_is_array(was))
+        json_array_foreach(now, i, member) drop_added(member, json_array_get(was, i), n);
+}
+
+/* In an array, so that what is there and what is not are both JSON. */
+static json_t *timeless(const json_t *run, const char *pointer) {
+    const json_t *value = report_at(run, pointer);
+    json_t       *copy  = value != NULL ? json_pack("[o]", json_deep_copy(value)) : json_array();
+    if (copy != NULL) drop_times(copy);
+    return copy;
 }
 
 /* fields: gets {field, same} for each; NULL: they are printed. */
 static bool compare_runs(const json_t *was, const json_t *now, JsonSink *fields, int *n_differ, Error *err) {
-    const int n = sizeof deterministic / sizeof *deterministic;
+    const bool same_code = strcmp(text_at(was, "/provenance/commit"), text_at(now, "/provenance/commit")) == 0;
+    int        n_added   = 0;
     *n_differ = 0;
-    for (int i = 0; i < n; i++) {
-        char *a = timeless_text(was, was, deterministic[i]), *b = timeless_text(now, was, deterministic[i]);
+    for (size_t i = 0; i < sizeof deterministic / sizeof *deterministic; i++) {
+        json_t *x = timeless(was, deterministic[i]), *y = timeless(now, deterministic[i]);
+        if (!same_code && y != NULL) drop_added(y, x, &n_added);
+        char *a = x != NULL ? json_canonical_text(x) : NULL, *b = y != NULL ? json_canonical_text(y) : NULL;
         const bool ok = a != NULL && b != NULL, same = ok && strcmp(a, b) == 0;
         if (ok && fields == NULL) printf("%-36s %s\n", deterministic[i], same ? "the same" : "DIFFERS");
         else if (ok) {
@@ -198,8 +210,11 @@ static bool compare_runs(const json_t *was, const json_t *now, JsonSink *fields,
         *n_differ += ok && !same;
         free(a);
         free(b);
+        json_decref(x);
+        json_decref(y);
         if (!ok) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for a comparison");
     }
+    if (n_added > 0) printf("%d fields are new: the code that made the result did not write them yet\n", n_added);
     return true;
 }
 

@@ -33,6 +33,7 @@ typedef struct Job {
     TrainRun      run;
     Evaluation    evaluation;
     DepthRecord  *depths;
+    DepthRelation *relation;
     StartingWeights starting;
     char          teacher_sha256[65];
     int           lock;
@@ -42,6 +43,7 @@ static void job_free(Job *j) {
     train_run_free(&j->run);
     result_destroy(j->result);
     depth_record_destroy(j->depths);
+    depth_relation_destroy(j->relation);
     json_decref(j->settings);
     json_decref(j->starting.source);
     tape_destroy(j->tape);
@@ -187,7 +189,8 @@ static bool write_result(Job *j, const char *dir, Error *err) {
     json_put_text(result_block(out, "accuracy"), "predictions_sha256", e->predictions_sha256);
     witness_put(&e->witness, result_block(out, "accuracy"));
     result_set_depth(out, e->depth_histogram, e->max_depth, e->images_count, e->n_tokens);
-    depth_record_put(j->depths, result_block(out, "depth_histogram"));
+    JsonSink *depths = result_block(out, "depth_histogram");
+    if (!depth_record_put(j->depths, depths, err) || !depth_relation_put(j->relation, depths, err)) return false;
     result_set_macs_of_images(out, e->macs_executed, e->macs_counted, e->images_count, e->macs_min, e->macs_max);
     result_set_elementwise_executed(out, (double)e->elementwise_executed / (double)e->images_count);
     if (strstr(j->starting.warning, "resampled from") != NULL) result_warn_detail(out, WARN_resampled_weights, "%s", j->starting.warning);   /* a new head is trained here */
@@ -258,7 +261,7 @@ int cmd_train(int argc, char **argv, Error *err) {
     if (j == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory"), EXIT_MACHINE;
     j->lock = -1;
     interrupt_catch();
-    if (!depth_record_create(&j->depths, err) || !runtime_begin(err) || !prepare(j, path, argc - first - 1, argv + first + 1, weights, err)
+    if (!depth_record_create(&j->depths, err) || !depth_relation_create(&j->relation, err) || !runtime_begin(err) || !prepare(j, path, argc - first - 1, argv + first + 1, weights, err)
         || !session_result(&j->result, "train", j->settings, false, argc, argv, err)
         || !result_set_model(j->result, j->model, j->starting.sha256, err)
         || !result_set_data(j->result, j->train_data, err) || !result_set_test_data(j->result, j->test_data, err))
@@ -280,7 +283,7 @@ int cmd_train(int argc, char **argv, Error *err) {
     bool trained = train_run(j->model, j->tape, &from, &j->train, out_dir, quiet, &j->run, err);
     if (trained) {
         train_take_reported(j->model, &j->train);
-        trained = evaluate(j->model, j->tape, j->test_data, &(EvaluateOptions){j->train.eval_batch_size, j->train.loader_threads, quiet, j->depths}, &j->evaluation, err)
+        trained = evaluate(j->model, j->tape, j->test_data, &(EvaluateOptions){j->train.eval_batch_size, j->train.loader_threads, quiet, j->depths, j->relation}, &j->evaluation, err)
                && write_result(j, out_dir, err);
     }
     if (!trained) {

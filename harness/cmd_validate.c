@@ -1,24 +1,25 @@
 /* morbench validate FILE...: is each file whole and well-formed? What a file is, its content tells: a model, training or
- * experiment configuration, a result, weights, or IDX data (also gzipped). One line a file; the worst decides the exit
- * status. */
+ * experiment configuration, a result, another document of this program, weights, a checkpoint, image data; a directory is that of a
+ * data set. One line a file; the worst decides the exit status. */
 #include "engine/file.h"
 #include "engine/safetensors.h"
+#include "harness/checkpoint.h"
 #include "harness/commands.h"
 #include "harness/config.h"
 #include "harness/experiment.h"
-#include "harness/gunzip.h"
-#include "harness/idx.h"
 #include "harness/options.h"
 #include "harness/result.h"
+#include "harness/validate_data.h"
 
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { WHAT_MAX = 200, HEAD_BYTES = 9, DATA_MAX_BYTES = 1 << 30 };
+enum { WHAT_MAX = VALIDATE_WHAT_MAX, HEAD_BYTES = VALIDATE_HEAD_BYTES };
 
 /* ---- configurations and results ---- */
 
@@ -69,6 +70,26 @@ static bool check_result(const json_t *tree, char what[WHAT_MAX], Error *err) {
     return true;
 }
 
+/* What commands print with --json, and tables: told by their schema, of which the lists they must have are checked. */
+static const struct { const char *schema, *list, *what; } documents[] = {
+    {"morbench.table/1", "rows", "table of a report"},        {"morbench.datasets/1", "datasets", "list of data sets"},
+    {"morbench.doctor/1", "findings", "findings of doctor"},  {"morbench.fsck/1", "findings", "findings of fsck"},
+    {"morbench.compare/1", "pairs", "comparison"},            {"morbench.peaks/1", NULL, "ceilings of a machine"},
+};
+
+static bool check_document(const json_t *tree, char what[WHAT_MAX], Error *err) {
+    const char *schema = json_string_value(json_object_get(tree, "schema"));
+    for (size_t i = 0; schema != NULL && i < sizeof documents / sizeof *documents; i++) {
+        if (strcmp(documents[i].schema, schema) != 0) continue;
+        const json_t *list = documents[i].list != NULL ? json_object_get(tree, documents[i].list) : NULL;
+        if (documents[i].list != NULL && !json_is_array(list)) return FAIL(err, documents[i].list, "must be an array");
+        if (list != NULL) snprintf(what, WHAT_MAX, "%s, %zu entries", documents[i].what, json_array_size(list));
+        else              snprintf(what, WHAT_MAX, "%s", documents[i].what);
+        return true;
+    }
+    return check_result(tree, what, err);
+}
+
 static bool check_json(const char *path, char what[WHAT_MAX], Error *err) {
     json_t *tree = NULL;
     Model  *m    = NULL;
@@ -78,7 +99,7 @@ static bool check_json(const char *path, char what[WHAT_MAX], Error *err) {
         is_experiment |= strcmp(config_blocks[i], "model") != 0 && json_object_get(tree, config_blocks[i]) != NULL;
     is_experiment |= json_is_object(json_object_get(tree, "model"));
     if (json_object_get(tree, "schema") != NULL) {
-        ok = check_result(tree, what, err);
+        ok = check_document(tree, what, err);
     } else if (is_experiment) {
         ok = check_experiment(path, what, err);
     } else if (json_object_get(tree, "model") != NULL || json_object_get(tree, "preset") != NULL) {
@@ -94,6 +115,15 @@ static bool check_json(const char *path, char what[WHAT_MAX], Error *err) {
 
 /* ---- weights ---- */
 
+static bool check_checkpoint(const char *path, char what[WHAT_MAX], Error *err) {
+    char why[600], settings[17];
+    bool good;
+    if (!checkpoint_check(path, settings, &good, why, err)) return false;
+    if (!good) return FAIL_STATUS(err, EXIT_IO, "", "a checkpoint, but %.400s", why);
+    snprintf(what, WHAT_MAX, "checkpoint of a training, settings %s", settings);
+    return true;
+}
+
 static bool check_safetensors(const char *path, char what[WHAT_MAX], Error *err) {
     SafeFile *file     = NULL;
     int64_t   n_values = 0;
@@ -107,40 +137,9 @@ static bool check_safetensors(const char *path, char what[WHAT_MAX], Error *err)
         if (bad >= 0) ok = FAIL(err, name, "value %" PRId64 " is not a finite number", bad);
         n_values += e->n_values;
     }
-    if (ok) snprintf(what, WHAT_MAX, "safetensors, %d tensors, %" PRId64 " values", safetensors_count(file), n_values);
+    if (ok && safetensors_metadata(file, "state") != NULL) ok = check_checkpoint(path, what, err);
+    else if (ok) snprintf(what, WHAT_MAX, "safetensors, %d tensors, %" PRId64 " values", safetensors_count(file), n_values);
     safetensors_close(file);
-    return ok;
-}
-
-/* ---- data ---- */
-
-static bool check_idx(const uint8_t *bytes, size_t n, bool zipped, char what[WHAT_MAX], Error *err) {
-    Idx          idx;
-    const int    n_dims = n >= 4 ? bytes[3] : 1;
-    const char  *how    = zipped ? " gzipped" : "";
-    if (n >= 4 && (n_dims < 1 || n_dims > IDX_MAX_DIMS)) return FAIL(err, "", "IDX of %d dimensions, must have 1 to %d", n_dims, IDX_MAX_DIMS);
-    if (!idx_parse(&idx, bytes, n, n_dims, err)) return false;
-    if (n_dims == 3)
-        snprintf(what, WHAT_MAX, "IDX%s, %" PRId64 " images of %" PRId64 "x%" PRId64, how, idx.dim[0], idx.dim[1], idx.dim[2]);
-    else
-        snprintf(what, WHAT_MAX, "IDX%s, %" PRId64 "%s", how, idx.dim[0], n_dims == 1 ? " labels" : " rows");
-    return true;
-}
-
-static bool check_data(const char *path, char what[WHAT_MAX], Error *err) {
-    void    *bytes    = NULL;
-    uint8_t *unzipped = NULL;
-    size_t   n = 0, n_unzipped = 0;
-    bool     ok = file_read_all(path, DATA_MAX_BYTES, &bytes, &n, err);
-    if (ok && gunzip_is_gzip(bytes, n)) {
-        ok = gunzip(bytes, n, DATA_MAX_BYTES, &unzipped, &n_unzipped, err);
-        if (ok && (n_unzipped < 2 || unzipped[0] != 0 || unzipped[1] != 0)) ok = FAIL(err, "", "gzip, but what is in it is no IDX data");
-        ok = ok && check_idx(unzipped, n_unzipped, true, what, err);
-    } else if (ok) {
-        ok = check_idx(bytes, n, false, what, err);
-    }
-    free(unzipped);
-    free(bytes);
     return ok;
 }
 
@@ -162,23 +161,26 @@ static bool has_suffix(const char *path, const char *suffix) {
 
 /* The first bytes decide; where they are damaged, the name does, for the better message. */
 static bool check_file(const char *path, char what[WHAT_MAX], Error *err) {
-    uint8_t  head[HEAD_BYTES] = {0};
-    size_t   n = 0, blank = 0;
-    uint64_t size = 0, header = 0;
+    uint8_t     head[HEAD_BYTES] = {0};
+    size_t      n = 0, blank = 0;
+    uint64_t    size = 0, header = 0;
+    struct stat s;
+    if (stat(path, &s) == 0 && S_ISDIR(s.st_mode)) return validate_directory(path, what, err);
     if (!read_head(path, head, &n, &size, err)) return false;
     for (int i = 7; i >= 0; i--) header = header << 8 | head[i];
     if ((n == HEAD_BYTES && header <= size - 8 && head[8] == '{') || has_suffix(path, ".safetensors")) return check_safetensors(path, what, err);
     while (blank < n && (head[blank] == ' ' || head[blank] == '\n' || head[blank] == '\t' || head[blank] == '\r')) blank++;
     if ((blank < n && (head[blank] == '{' || head[blank] == '[')) || has_suffix(path, ".json")) return check_json(path, what, err);
-    if (gunzip_is_gzip(head, n) || (n >= 4 && head[0] == 0 && head[1] == 0)) return check_data(path, what, err);
-    return FAIL(err, "", n == 0 ? "is empty" : "is neither JSON, safetensors nor IDX");
+    if (validate_is_data(path, head, n)) return validate_data(path, what, err);
+    return FAIL(err, "", n == 0 ? "is empty" : "is neither JSON, safetensors, IDX, CIFAR, JPEG nor PNG");
 }
 
 int cmd_validate(int argc, char **argv, Error *err) {
     bool         json      = false;
     const Option options[] = {{.name = "json", .help = "one JSON object for each file, in an array", .flag = &json}, OPTIONS_END};
-    const Usage usage = {"validate", "FILE...", "Checks configurations of models, trainings and experiments, results (run.json), weights (safetensors)\n"
-                         "and data (IDX, also gzipped), and prints one line for each. Exit status 1: some are bad; 5: some are corrupt.",
+    const Usage usage = {"validate", "FILE...", "Checks configurations of models, trainings and experiments, results (run.json) and other JSON of this program, weights and\n"
+                         "checkpoints (safetensors), image data (IDX, also gzipped; CIFAR; JPEG; PNG) and directories of data sets, and prints one\n"
+                         "line for each. Exit status 1: some are bad; 5: some are corrupt.",
                          options, 1, INT_MAX};
     const int   first  = options_parse(argc, argv, &usage, err);
     int         status = EXIT_OK, n_bad = 0;

@@ -1,6 +1,6 @@
 /* What routing did over a data set: depths of every token, as histogram, by place in the image, and as figures of balance.
  *
- * Figures are over patches; the class token, token 0, is in the histogram of tokens alone. Definitions: Bae et al. 2025,
+ * Figures are over patches; class and distillation tokens (ModelOutput.n_prefix) are in the histogram of tokens alone. Definitions: Bae et al. 2025,
  * section 4 (dead tokens, MaxVio, entropy of loads); load_d is the number of patches with depth d = 1..max_depth. */
 #ifndef HARNESS_DEPTH_RECORD_H
 #define HARNESS_DEPTH_RECORD_H
@@ -28,9 +28,14 @@ void depth_record_keep(DepthRecord *r);
 DepthSummary depth_record_summary(const DepthRecord *r);
 /* Mean depth of each token position, n_tokens entries; valid until the next add. */
 const double *depth_record_positions(DepthRecord *r, int *n_tokens);
-/* Into the block depth_histogram of a result: figures, and mean depth by position. */
-void depth_record_put(DepthRecord *r, JsonSink *into);
-/* depth (images, tokens) U8 as safetensors: the map of every image. */
+int64_t depth_record_images(const DepthRecord *r);
+/* Mean depth of the patches of image i, in the order added. */
+double depth_record_image_depth(const DepthRecord *r, int64_t i);
+/* Depths of the patches of image i, of a record that keeps them; valid until the next add. */
+const uint8_t *depth_record_patches(const DepthRecord *r, int64_t i, int *n_patches, int *max_depth);
+/* Into the block depth_histogram of a result: figures, mean depth by position, quartiles of the images' mean depths. */
+bool depth_record_put(DepthRecord *r, JsonSink *into, Error *err);
+/* As safetensors: depth (images, tokens) U8, the map of every image, and histogram (images, depths) I32, its tokens by depth. */
 bool depth_record_save(const DepthRecord *r, const char *path, Error *err);
 
 #endif

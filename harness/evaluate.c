@@ -135,6 +135,7 @@ bool evaluate(Model *m, Tape *tape, const Dataset *d, const EvaluateOptions *opt
         count_depths(out, &y, B);
         model_count_images(m, &y, B, false, &out->macs_counted, &out->macs_min, &out->macs_max);
         if (options->depths != NULL && !depth_record_add(options->depths, &y, B, err)) goto done;
+        if (options->relation != NULL && !depth_relation_add(options->relation, d, &y, batch->images, B, err)) goto done;
         out->images_count += B;
         char text[64];
         snprintf(text, sizeof text, "top-1 %.2f %%", 100.0 * (double)out->top1_count / (double)out->images_count);

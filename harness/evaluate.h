@@ -4,6 +4,7 @@
 
 #include "harness/dataset.h"
 #include "harness/depth_record.h"
+#include "harness/depth_relation.h"
 #include "harness/witness.h"
 #include "models/model.h"
 
@@ -26,7 +27,8 @@ typedef struct Evaluation {
 typedef struct EvaluateOptions {
     int  batch_size, loader_threads;
     bool quiet;
-    DepthRecord *depths;                             /* gets every token's depth; NULL: not wanted */
+    DepthRecord   *depths;                           /* gets every token's depth; NULL: not wanted */
+    DepthRelation *relation;                         /* gets it with the image it belongs to; NULL: not wanted */
 } EvaluateOptions;
 
 /* Fails when the model's image shape or classes do not fit the data, and with EXIT_CELLS when a logit is not finite. */

@@ -47,6 +47,11 @@ bool image_apply_orientation(Image *image, Error *err);
 bool image_decode_jpeg(Image *image, const uint8_t *bytes, size_t n_bytes, bool header_only, Error *err);
 bool image_decode_png (Image *image, const uint8_t *bytes, size_t n_bytes, bool header_only, Error *err);
 
+/* Writes pixels (1 or 3 channels) as PNG, durably. Without libpng at build time both fail and say so; the first is for asking before
+ * long work. */
+bool image_can_write(Error *err);
+bool image_write_png(const Image *image, const char *path, Error *err);
+
 /* Checks a declared size against the caps before anything is allocated; n_bytes is the size of the whole file. */
 bool image_size_allowed(int64_t width, int64_t height, size_t n_bytes, Error *err);
 

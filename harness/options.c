@@ -53,21 +53,35 @@ static bool unknown_option(const Usage *usage, const char *given, Error *err) {
     return FAIL(err, given, "no such option; `morbench help %s` lists them", usage->command);
 }
 
-static void print_usage(const Usage *usage) {
+static void print_option(const Option *o, int width) {
+    const int n = printf("  --%s%s%s", o->name, o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
+    printf("%*s%s\n", width + 6 - n, "", o->help);
+}
+
+static int widest(const Option *options) {
     int width = 0;
-    printf("usage: morbench %s", usage->command);
-    for (const Option *o = usage->options; o->name != NULL; o++) {
+    for (const Option *o = options; o->name != NULL; o++) {
         const int n = (int)(strlen(o->name) + (o->value != NULL ? strlen(o->value) + 1 : 0));
         if (n > width) width = n;
+    }
+    return width;
+}
+
+static void print_usage(const Usage *usage) {
+    printf("usage: morbench %s", usage->command);
+    for (const Option *o = usage->options; o->name != NULL; o++)
         if (o->required) printf(" --%s %s", o->name, o->value);
-    }
     printf("%s%s [options]\n\n%s\n\n", usage->operands[0] != '\0' ? " " : "", usage->operands, usage->help);
-    for (const Option *o = usage->options; o->name != NULL; o++) {
-        const int n = printf("  --%s%s%s", o->name, o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
-        printf("%*s%s\n", width + 6 - n, "", o->help);
-    }
+    for (const Option *o = usage->options; o->name != NULL; o++) print_option(o, widest(usage->options));
     printf("\nOf every command:\n");
     runtime_print_help();
+}
+
+static struct { UsageTaker take; void *self; } describing;
+
+void options_describe(UsageTaker take, void *self) {
+    describing.take = take;
+    describing.self = self;
 }
 
 /* The argument getopt looked at last: the wrong one, when one is wrong. */
@@ -86,7 +100,8 @@ int options_parse(int argc, char **argv, const Usage *usage, Error *err) {
     optind   = 0;                          /* from the start, whatever was read before */
     for (int c; (c = getopt_long(argc, argv, ":h", known, NULL)) != -1;) {
         if (c == 'h') {
-            print_usage(usage);
+            if (describing.take != NULL) describing.take(describing.self, usage);
+            else                         print_usage(usage);
             return 0;
         }
         if (c == ':') {
@@ -129,14 +144,6 @@ static const char     exec_marker[] = "MORBENCH_BLAS_CORE";
 
 const RuntimeOptions *runtime_options(void) { return &runtime; }
 
-void runtime_print_help(void) {
-    printf("  --threads N            threads to compute with (default: OMP_NUM_THREADS, else the CPUs allowed)\n"
-           "  --backend NAME         kernels to compute with: %s (default: %s)\n"
-           "  --blas-core auto|NAME  kernels OpenBLAS picks, whatever OPENBLAS_CORETYPE says: its own choice, or those named\n"
-           "  --pin on|off           keep each thread on one CPU (default: only while measuring)\n",
-           backend_names(), backend_default()->name);
-}
-
 static bool set_threads(const char *value, Error *err) {
     return option_count("threads", value, 1, THREADS_MAX, &runtime.n_threads, err);
 }
@@ -160,11 +167,30 @@ static bool set_pin(const char *value, Error *err) {
 }
 
 static const struct {
-    const char *name;
+    const char *name, *value, *help;
     bool      (*set)(const char *value, Error *err);
-} settings[] = {{"--threads", set_threads}, {"--backend", set_backend}, {"--blas-core", set_blas_core}, {"--pin", set_pin}};
+} settings[] = {
+    {"--threads", "N", "threads to compute with (default: OMP_NUM_THREADS, else the CPUs allowed)", set_threads},
+    {"--backend", "NAME", "kernels to compute with", set_backend},              /* the names are added to the help */
+    {"--blas-core", "auto|NAME", "kernels OpenBLAS picks, whatever OPENBLAS_CORETYPE says: its own choice, or those named", set_blas_core},
+    {"--pin", "on|off", "keep each thread on one CPU (default: only while measuring)", set_pin},
+};
 
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
+
+const Option *runtime_settings(void) {
+    static Option table[N_SETTINGS + 1];
+    static char   backends[200];
+    snprintf(backends, sizeof backends, "kernels to compute with: %s (default: %s)", backend_names(), backend_default()->name);
+    for (int i = 0; i < N_SETTINGS; i++)
+        table[i] = (Option){.name = settings[i].name + 2, .value = settings[i].value, .help = settings[i].set == set_backend ? backends : settings[i].help};
+    return table;
+}
+
+void runtime_print_help(void) {
+    const Option *table = runtime_settings();
+    for (const Option *o = table; o->name != NULL; o++) print_option(o, widest(table));
+}
 
 /* The setting that argument names, with "=value" or alone. */
 static int setting_of(const char *argument, const char **value) {

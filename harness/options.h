@@ -50,6 +50,11 @@ typedef struct Usage {
  * asked for and printed; -1: *err is filled. argv[0] is the command's name. */
 int options_parse(int argc, char **argv, const Usage *usage, Error *err);
 
+/* Who wants the tables instead of having a command run: until it is called again with NULL, a command asked for --help hands its
+ * Usage here and prints nothing. So help, manual page and completions cannot differ. */
+typedef void (*UsageTaker)(void *self, const Usage *usage);
+void options_describe(UsageTaker take, void *self);
+
 /* A whole number in [low, high] from the value of --name. */
 bool option_count(const char *name, const char *text, int low, int high, int *out, Error *err);
 
@@ -84,7 +89,9 @@ int            runtime_threads(void);      /* requested, or by default; >= 1 */
 /* Pins the threads where asked to, or unless told not to when the caller measures. *n_pinned: threads that stay. */
 bool runtime_pin(bool measuring, int *n_pinned, Error *err);
 
-/* One line of help for each process setting. */
+/* The process settings as a table, which ends with name NULL; static. */
+const Option *runtime_settings(void);
+/* One line of help for each of them. */
 void runtime_print_help(void);
 
 #endif

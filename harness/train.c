@@ -162,7 +162,7 @@ static bool end_step(Trainer *t, uint64_t started_ns, Error *err) {
 static bool test_for_curve(Trainer *t, TrainPoint *p, Error *err) {
     Evaluation e;
     train_take_reported(t->model, t->s);
-    const bool ok = evaluate(t->model, t->tape, t->from->curve, &(EvaluateOptions){t->s->eval_batch_size, t->s->loader_threads, true, NULL}, &e, err);
+    const bool ok = evaluate(t->model, t->tape, t->from->curve, &(EvaluateOptions){t->s->eval_batch_size, t->s->loader_threads, true, NULL, NULL}, &e, err);
     train_take_reported(t->model, t->s);                  /* and back */
     if (!ok) {
         if (err->exit_status >= EXIT_INTERRUPTED) save_interrupted(t, err);

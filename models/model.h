@@ -47,7 +47,7 @@ typedef struct ModelOutput {
     double   deep_weight;            /* of the mean of their cross entropies */
     int32_t *depth;                  /* (B,n_tokens) blocks or recursions applied to each token, or NULL: all alike */
     int      n_tokens, max_depth;    /* depth of every token when depth is NULL */
-    int      n_prefix;               /* of n_tokens: class and distillation token, which show no patch */
+    int      n_prefix;               /* of n_tokens, those before the patches: class token, distillation token; patches follow row by row */
     int32_t *active;                 /* (B,n_steps) rows that each image had in each step (RouteCounts), or NULL: not routed */
     int      n_steps;
 } ModelOutput;

@@ -22,3 +22,10 @@ refused() {
     elif [ "$(wc -l <"$dir/err")" -ne 1 ]; then say wrong "$claim: $(wc -l <"$dir/err") lines on stderr"
     else say ok "$claim"; fi
 }
+# Every run.json below the folders fits the published schema; says so as one claim. Without python3-jsonschema: nothing.
+fits_schema() {
+    local python
+    for python in /usr/bin/python3 python3; do "$python" -c 'import jsonschema' 2>/dev/null && break; python=; done
+    [ -n "$python" ] || return 0
+    holds "every run.json written fits the schema" "$python" tests/fits_schema.py results/schema/run.schema.json "$@"
+}

@@ -261,5 +261,6 @@ refused "an unknown backend" 1 "backend" b --preset $model --backend mkl
 # AddressSanitizer ends a process that asks for so much
 grep -q __asan_init "$morbench" || refused "more memory than there is" 2 "no memory for" b --quiet --preset vit_base_patch16_224 --batch 65536
 
+fits_schema "$dir"
 echo "1..$n"
 [ "$failed" -eq 0 ] || { echo "$failed of $n failed"; exit 1; }

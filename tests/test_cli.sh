@@ -61,13 +61,10 @@ if [ "$caught" -eq 4 ]; then say ok "this script notices a wrong status, a wrong
 expect "--version" 0 "" "$morbench" --version
 expect "help" 0 "" "$morbench" help
 expect "--help" 0 "" "$morbench" --help
-for command in list forward train eval bench run plan report doctor data validate; do
+for command in list forward train labels eval bench run plan report compare rerun doctor peaks data validate fsck completion man; do
     expect "help $command" 0 "" "$morbench" help $command
     grep -q "usage: morbench $command" "$dir/out" && say ok "help $command shows its usage" || say wrong "help $command shows its usage"
     expect "$command refuses an unknown option by name" 1 "^morbench: --nonsense: " "$morbench" $command --nonsense
-done
-for command in fsck; do
-    expect "$command is said to be missing" 1 "^morbench: $command: this version does not have" "$morbench" $command x.json
 done
 expect "misspelt command" 1 "^morbench: trian: .*did you mean train" "$morbench" trian
 expect "unknown command" 1 "^morbench: frobnicate: no such command" "$morbench" frobnicate

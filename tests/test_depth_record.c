@@ -21,7 +21,7 @@ static DepthRecord *record_of(int64_t B, int max_depth, const int32_t *depth) {
     assert_true(depth_record_create(&r, &err));
     depth_record_keep(r);
     for (int64_t b = 0; b < B; b += 3) {                       /* in batches of three, the last one smaller */
-        const ModelOutput y = {.depth = (int32_t *)(uintptr_t)(depth + b * T), .n_tokens = T, .max_depth = max_depth};
+        const ModelOutput y = {.depth = (int32_t *)(uintptr_t)(depth + b * T), .n_tokens = T, .n_prefix = 1, .max_depth = max_depth};
         assert_true(depth_record_add(r, &y, B - b < 3 ? B - b : 3, &err));
     }
     return r;

@@ -57,7 +57,7 @@ static int tear_down(void **state) {
 
 static void evaluated(Bench *b, Model *m, int batch_size, int loader_threads, Evaluation *out) {
     Error err = {0};
-    if (!evaluate(m, b->tape, b->data, &(EvaluateOptions){batch_size, loader_threads, true, NULL}, out, &err)) fail_msg("%s", err.message);
+    if (!evaluate(m, b->tape, b->data, &(EvaluateOptions){batch_size, loader_threads, true, NULL, NULL}, out, &err)) fail_msg("%s", err.message);
 }
 
 /* The model then answers every image with these logits. */
@@ -132,7 +132,7 @@ static void logits_that_are_not_finite_are_no_answer(void **state) {
         Error err = {0};
         logits[4] = k == 0 ? (Real)NAN : (Real)INFINITY;
         force_logits(b->model, logits);
-        assert_false(evaluate(b->model, b->tape, b->data, &(EvaluateOptions){10, 1, true, NULL}, &result, &err));
+        assert_false(evaluate(b->model, b->tape, b->data, &(EvaluateOptions){10, 1, true, NULL, NULL}, &result, &err));
         assert_int_equal(err.exit_status, EXIT_CELLS);
         assert_non_null(strstr(err.message, "not finite"));
     }
@@ -281,13 +281,13 @@ static void images_of_another_shape_or_too_many_classes_are_refused(void **state
     Fake   f = {CLASSES, 9};
     Model  m = {.kind = &fake_kind, .self = &f};
     Error  err = {0};
-    assert_false(evaluate(&m, b->tape, b->data, &(EvaluateOptions){10, 1, true, NULL}, &result, &err));
+    assert_false(evaluate(&m, b->tape, b->data, &(EvaluateOptions){10, 1, true, NULL, NULL}, &result, &err));
     assert_int_equal(err.exit_status, EXIT_BAD_INPUT);
     assert_non_null(strstr(err.message, "8x8x1"));
     assert_non_null(strstr(err.message, "9x9x1"));
     f = (Fake){CLASSES - 1, 8};
     err = (Error){0};
-    assert_false(evaluate(&m, b->tape, b->data, &(EvaluateOptions){10, 1, true, NULL}, &result, &err));
+    assert_false(evaluate(&m, b->tape, b->data, &(EvaluateOptions){10, 1, true, NULL, NULL}, &result, &err));
     assert_string_equal(err.field, "/model/num_classes");
 }
 
@@ -311,7 +311,7 @@ static void a_label_that_is_none_of_the_model_s_classes_stops_the_count(void **s
         Error      err = {0};
         d.kind  = &kind;
         d.state = &r;
-        assert_false(evaluate(b->model, b->tape, &d, &(EvaluateOptions){10, 1, true, NULL}, &result, &err));
+        assert_false(evaluate(b->model, b->tape, &d, &(EvaluateOptions){10, 1, true, NULL, NULL}, &result, &err));
         assert_non_null(strstr(err.message, "image 41"));
     }
 }
@@ -321,7 +321,7 @@ static void data_without_labels_are_refused(void **state) {
     Dataset d = *b->data;
     Error   err = {0};
     d.n_classes = 0;
-    assert_false(evaluate(b->model, b->tape, &d, &(EvaluateOptions){10, 1, true, NULL}, &result, &err));
+    assert_false(evaluate(b->model, b->tape, &d, &(EvaluateOptions){10, 1, true, NULL, NULL}, &result, &err));
     assert_non_null(strstr(err.message, "no labels"));
 }
 

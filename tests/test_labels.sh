@@ -67,5 +67,6 @@ refused "a directory without labels" 1 "holds no directory logits_top" train x6 
 printf 'x' >>"$dir/labels/logits_top4_epoch1/rank0-values.bin"
 refused "records cut short" 1 "rank0-values.bin: 2401 bytes are no whole number of records of 20" train x7
 
+fits_schema "$dir"
 echo "1..$n"
 [ "$failed" -eq 0 ] || { echo "$failed of $n failed"; exit 1; }

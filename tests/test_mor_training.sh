@@ -85,5 +85,6 @@ refused "sequence takes no router" 1 "/model/router: must be none with sharing s
 refused "capacities never rise" 1 "/model/capacity/2: must not exceed" train expert.json no 'model.capacity=[1,0.5,0.6]'
 refused "one capacity a recursion" 1 "one entry for each of the 3 recursions, got 2" train expert.json no 'model.capacity=[1,0.5]'
 
+fits_schema "$dir"
 echo "$n claims, $failed failed"
 [ "$failed" -eq 0 ]

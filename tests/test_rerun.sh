@@ -45,5 +45,6 @@ refused "weights that are gone" 1 "/nowhere.safetensors" "$morbench" rerun "$dir
 refused "no operand" 1 "rerun needs RUN.json" "$morbench" rerun
 holds "nothing is left behind" bash -c '! ls "$0" | grep -q morbench-rerun' "$dir"
 
+fits_schema "$dir/openblas" "$dir/packed" "$dir/eval" results
 echo "1..$n"
 [ "$failed" -eq 0 ] || { echo "$failed of $n failed"; exit 1; }

@@ -70,7 +70,7 @@ static Outcome session(const TrainSettings *settings, double held_out, uint64_t 
     digest_weights(m, o.sha256);
     if (o.ok) {
         train_take_reported(m, &s);
-        good(evaluate(m, tape, test, &(EvaluateOptions){10, 0, true, NULL}, &o.end, &o.err), &o.err);
+        good(evaluate(m, tape, test, &(EvaluateOptions){10, 0, true, NULL, NULL}, &o.end, &o.err), &o.err);
     }
     teacher_destroy(teacher);
     dataset_close(train);

@@ -378,5 +378,6 @@ END
 holds "waiting for images is training time" slow_images
 holds "what is refused leaves no run behind" bash -c '[ -z "$(ls -A "$0")" ]' "$dir/bad"
 
+fits_schema "$dir"
 echo "1..$n"
 [ "$failed" -eq 0 ] || { echo "$failed of $n failed"; exit 1; }
