@@ -1,6 +1,8 @@
 /* morbench report DIR [--md --tex --csv] : tables and plots from the run.json files below DIR, and from nothing else. */
 #include "engine/file.h"
+#include "harness/claims.h"
 #include "harness/options.h"
+#include "harness/paper.h"
 #include "harness/report.h"
 
 #include "harness/escape.h"
@@ -21,13 +23,16 @@ static bool print_json(const char *dir, Error *err) {
 
 int cmd_report(int argc, char **argv, Error *err) {
     bool md = false, csv = false, tex = false, json = false, html = false, claims = false;
+    const char *claims_path = CLAIMS_DEFAULT_PATH, *paper = NULL;
     const Option options[] = {
         {.name = "md", .help = "write DIR/table.md", .flag = &md},
         {.name = "csv", .help = "write DIR/table.csv: every column, base units", .flag = &csv},
         {.name = "tex", .help = "write DIR/table.tex, for booktabs", .flag = &tex},
         {.name = "json", .help = "print the table as JSON, what goes into DIR/table.json, instead of text", .flag = &json},
         {.name = "html", .help = "not in this version", .flag = &html},
-        {.name = "claims", .help = "not in this version", .flag = &claims},
+        {.name = "claims", .help = "judge what papers claim by these runs instead: holds, fails, undecided; also DIR/claims.json, claims.md", .flag = &claims},
+        {.name = "claims-file", .value = "FILE", .help = "claims to judge, default " CLAIMS_DEFAULT_PATH, .text = &claims_path},
+        {.name = "paper", .value = "FILE", .help = "make a paper's table of experiments/paper/ instead, published numbers beside these runs'", .text = &paper},
         OPTIONS_END,
     };
     const Usage usage = {"report", "DIR",
@@ -36,15 +41,18 @@ int cmd_report(int argc, char **argv, Error *err) {
                          options, 1, 1};
     const int first = options_parse(argc, argv, &usage, err);
     if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
-    if (html || claims) {
-        FAIL(err, html ? "--html" : "--claims", "this version makes none; --md, --tex and --csv are there");
-        return EXIT_BAD_INPUT;
-    }
+    if (html) return FAIL(err, "--html", "this version makes none; --md, --tex and --csv are there"), EXIT_BAD_INPUT;
     const char *dir     = argv[first];
     const int   formats = REPORT_JSON | (md ? REPORT_MD : 0) | (csv ? REPORT_CSV : 0) | (tex ? REPORT_TEX : 0) |
                           (!md && !csv && !tex ? REPORT_MD | REPORT_CSV : 0);
     Report report;
     int    n_plots = 0, status = EXIT_OK;
+    if (claims || paper != NULL) {
+        const bool ok = report_read(&report, dir, err) && (!claims || report_claims(&report, dir, claims_path, json, err)) &&
+                        (paper == NULL || report_paper(&report, dir, paper, formats, json, err));
+        report_free(&report);
+        return ok ? EXIT_OK : err->exit_status;
+    }
     if (!report_read(&report, dir, err) || (!json && !report_print(&report, stdout, err)) ||
         !report_write_tables(&report, dir, formats, err) || (json && !print_json(dir, err))) {
         status = err->exit_status;

@@ -214,8 +214,7 @@ static void find_differences(Comparison *c, const json_t *a, const json_t *b) {
 
 /* -- judging -- */
 
-/* Medians of the processes of a run, ascending by process; the run's samples as one unit when they are of one process. */
-static bool units_of(const json_t *run, CompareMetric metric, double **unit, size_t *n, Error *err) {
+bool compare_units(const json_t *run, CompareMetric metric, double **unit, size_t *n, Error *err) {
     const json_t *samples = report_at(run, metric == COMPARE_LATENCY ? "/samples/latency_ns" : "/samples/end_to_end_latency_ns"), *value;
     const json_t *process = report_at(run, metric == COMPARE_LATENCY ? "/samples/latency_process" : "/samples/end_to_end_latency_process");
     const size_t  size = json_array_size(samples);
@@ -277,8 +276,8 @@ static bool measure_pair(Comparison *c, ComparePair *p, Error *err) {
     const char *session = text_at(p->a->run, "/provenance/session"), *env = text_at(p->a->run, "/env_id");
     p->same_env     = env[0] != '\0' && strcmp(env, text_at(p->b->run, "/env_id")) == 0;
     p->same_session = session[0] != '\0' && strcmp(session, text_at(p->b->run, "/provenance/session")) == 0;
-    bool ok = units_of(p->a->run, c->options.metric, &a, &n, err) || error_in(err, p->a->path);
-    ok = ok && (units_of(p->b->run, c->options.metric, &b, &m, err) || error_in(err, p->b->path));
+    bool ok = compare_units(p->a->run, c->options.metric, &a, &n, err) || error_in(err, p->a->path);
+    ok = ok && (compare_units(p->b->run, c->options.metric, &b, &m, err) || error_in(err, p->b->path));
     p->timed = ok && n > 0 && m > 0;
     p->barred = barring_verdict(p);
     if (p->timed) {

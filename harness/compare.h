@@ -64,6 +64,9 @@ bool compare_read(Comparison *out, const char *a, const char *b, const CompareOp
 bool compare_judge(Comparison *c, Error *err);
 void compare_free(Comparison *c);
 
+/* Medians of the processes of a run, ascending by process; its samples as one unit when they are of one process. free(*unit) */
+bool compare_units(const json_t *run, CompareMetric metric, double **unit, size_t *n, Error *err);
+
 void compare_print(const Comparison *c, FILE *out);
 bool compare_to_json(const Comparison *c, json_t **out, Error *err);
 

@@ -110,6 +110,7 @@ void model_count_images(const Model *m, const ModelOutput *y, int B, int64_t *su
 
 typedef struct LoadOptions {
     bool new_head;                   /* leave out a classifier of another size, keeping the initial one */
+    bool any_head_new;               /* and one of the same size too: the classes are others */
     bool allow_nonfinite;
 } LoadOptions;
 

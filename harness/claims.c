@@ -1,0 +1,473 @@
+/* Judges claims (claims.h): pairs of models, conditions, corrections, verdicts. The outcome is JSON, which others print. */
+#include "harness/claims.h"
+
+#include "harness/claim_measures.h"
+#include "harness/two_samples.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COMPARISONS_MOST = 4096 };
+static const double certain_p = 0.05;
+
+typedef enum Verdict { HOLDS, FAILS, UNDECIDED } ClaimVerdict;
+static const char *const verdict_names[] = {"holds", "fails", "undecided"};
+
+/* Rows of one model that a selection chose. */
+typedef struct Group { char *key; int *row, n; } Group;
+typedef struct Groups { Group *group; int n; } Groups;
+
+/* One condition of one pair in one context; entry: its place in the outcome. */
+typedef struct Comparison { ClaimEstimate estimate; const json_t *condition; json_t *entry; ClaimVerdict verdict; } ClaimComparison;
+
+typedef struct Judge {
+    ClaimRuns        runs;
+    ClaimComparison *comparison;     /* of the part at hand */
+    int              n;
+    bool             failed;         /* no memory somewhere */
+} Judge;
+
+/* ---- groups ---- */
+
+static void groups_free(Groups *g) {
+    for (int i = 0; i < g->n; i++) {
+        free(g->group[i].key);
+        free(g->group[i].row);
+    }
+    free(g->group);
+    *g = (Groups){0};
+}
+
+static bool add_row(Groups *g, char *key, int row, int n_rows) {
+    int i = 0;
+    while (i < g->n && strcmp(g->group[i].key, key) != 0) i++;
+    if (i == g->n) {
+        Group *grown = realloc(g->group, (size_t)(g->n + 1) * sizeof *grown);
+        int   *rows  = grown != NULL ? calloc((size_t)n_rows, sizeof *rows) : NULL;
+        if (grown != NULL) g->group = grown;
+        if (rows == NULL) {
+            free(key);
+            return false;
+        }
+        g->group[g->n++] = (Group){.key = key, .row = rows};
+    } else {
+        free(key);
+    }
+    g->group[i].row[g->group[i].n++] = row;
+    return true;
+}
+
+static void find_groups(Judge *j, Groups *g, const json_t *selection) {
+    const int n_rows = j->runs.report->n_rows;
+    *g = (Groups){0};
+    for (int i = 0; selection != NULL && i < n_rows; i++) {
+        if (!claim_selects(&j->runs, selection, i)) continue;
+        char *key = claim_model_key(&j->runs, i);
+        if (key == NULL || !add_row(g, key, i, n_rows)) j->failed = true;
+    }
+}
+
+/* ---- pairs ---- */
+
+static bool within(const json_t *a, const json_t *b, double share) {
+    if (!json_is_number(a) || !json_is_number(b)) return share == 0 && json_equal((json_t *)a, (json_t *)b);
+    const double x = json_number_value(a), y = json_number_value(b);
+    return fabs(x - y) <= share * fabs(y);
+}
+
+static bool agree_at(const Judge *j, int a, int b, const char *pointer, double share) {
+    json_t    *x = claim_at(&j->runs, a, pointer), *y = claim_at(&j->runs, b, pointer);
+    const bool agree = x != NULL && y != NULL && within(x, y, share);
+    json_decref(x);
+    json_decref(y);
+    return agree;
+}
+
+static bool named(const json_t *list, const char *text) {
+    const json_t *one;
+    size_t        i;
+    json_array_foreach(list, i, one)
+        if (strcmp(json_string_value(one), text) == 0) return true;
+    return false;
+}
+
+/* With factors: models of one kind that differ in these settings at most. */
+static bool differ_in_factors_only(const Judge *j, int a, int b, const json_t *factors) {
+    const json_t *x = report_at(j->runs.report->row[a].run, "/model/settings"), *y = report_at(j->runs.report->row[b].run, "/model/settings");
+    const char   *key;
+    json_t       *value;
+    if (factors == NULL) return true;
+    if (!agree_at(j, a, b, "/model/name", 0) || json_object_size(x) != json_object_size(y)) return false;
+    json_object_foreach((json_t *)x, key, value) {
+        const json_t *other = json_object_get(y, key);
+        if (!named(factors, key) && (other == NULL || !within(value, other, 0))) return false;
+    }
+    return true;
+}
+
+static bool is_pair(const Judge *j, const Group *a, const Group *b, const json_t *part) {
+    const json_t *one;
+    json_t       *share;
+    const char   *pointer;
+    size_t        i;
+    if (a->row[0] == b->row[0] || !differ_in_factors_only(j, a->row[0], b->row[0], json_object_get(part, "factors"))) return false;
+    json_array_foreach(json_object_get(part, "match"), i, one) {
+        if (json_is_string(one) && !agree_at(j, a->row[0], b->row[0], json_string_value(one), 0)) return false;
+        json_object_foreach((json_t *)one, pointer, share)
+            if (!agree_at(j, a->row[0], b->row[0], pointer, json_number_value(share))) return false;
+    }
+    return true;
+}
+
+/* ---- names of things in the outcome ---- */
+
+static json_t *group_name(const Judge *j, const Group *g, const json_t *part) {
+    const ReportRow *row = &j->runs.report->row[g->row[0]];
+    const json_t    *factor;
+    char             text[512];
+    size_t           i, n;
+    snprintf(text, sizeof text, "%s", row->model);
+    const json_t *width = report_at(row->run, "/model/settings/embed_dim");
+    if (json_string_length(report_at(row->run, "/model/preset")) == 0 && json_is_integer(width))
+        snprintf(text + strlen(text), sizeof text - strlen(text), " embed_dim %lld", (long long)json_integer_value(width));
+    json_array_foreach(json_object_get(part, "factors"), i, factor) {
+        const json_t *value = json_object_get(report_at(row->run, "/model/settings"), json_string_value(factor));
+        char         *shown = json_is_string(value) ? strdup(json_string_value(value)) : value != NULL ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+        n = strlen(text);
+        if (shown != NULL) snprintf(text + n, sizeof text - n, " %s %s", json_string_value(factor), shown);
+        free(shown);
+    }
+    return json_string(text);
+}
+
+static const char *const bounds[] = {"at_most", "at_least", "above", "below"};
+static const char *const signs[]  = {"<=", ">=", ">", "<"};
+
+static int bound_of(const json_t *condition, double *threshold) {
+    for (int i = 0; i < 4; i++) {
+        const json_t *value = json_object_get(condition, bounds[i]);
+        if (value == NULL) continue;
+        *threshold = json_number_value(value);
+        return i;
+    }
+    return 0;                                            /* claims_check saw one */
+}
+
+static bool satisfies(int bound, double value, double threshold) {
+    switch (bound) {
+    case 0:  return value <= threshold;
+    case 1:  return value >= threshold;
+    case 2:  return value > threshold;
+    default: return value < threshold;
+    }
+}
+
+static json_t *run_ids(const Judge *j, const json_t *units) {
+    json_t     *ids = json_array(), *unit;
+    const char *name;
+    json_object_foreach((json_t *)units, name, unit) {
+        const json_t *run = j->runs.report->row[json_integer_value(json_object_get(unit, "row"))].run;
+        json_array_append(ids, json_object_get(run, "id"));
+    }
+    return ids;
+}
+
+/* "cifar10-jpeg, 8 epochs", "batch 1, 2 threads": what tells one comparison of a pair from another, to people. */
+static json_t *context_text(const Judge *j, const ClaimField *f, const json_t *units) {
+    const char *name;
+    json_t     *unit;
+    char        text[256] = "";
+    json_object_foreach((json_t *)units, name, unit) {
+        const int     row = (int)json_integer_value(json_object_get(unit, "row"));
+        const json_t *run = j->runs.report->row[row].run, *batch = report_at(run, "/metrics/batch_size_count");
+        const json_t *threads = report_at(run, "/metrics/threads_effective_count"), *trained = j->runs.trained[row];
+        const char   *data = json_string_value(report_at(run, "/data/name")), *env = json_string_value(report_at(run, "/env_id"));
+        if (f->repeats == CLAIM_SEEDS && trained != NULL) {
+            const json_t *epochs = report_at(trained, "/metrics/epochs_count");
+            snprintf(text, sizeof text, "%s, %lld epochs", data != NULL ? data : "?", (long long)json_integer_value(epochs));
+        } else if (f->repeats == CLAIM_SEEDS) {
+            snprintf(text, sizeof text, "%s", data != NULL ? data : "?");
+        } else if (f->repeats == CLAIM_PROCESSES) {
+            snprintf(text, sizeof text, "batch %lld, %lld threads, machine %.8s", (long long)json_integer_value(batch), (long long)json_integer_value(threads), env != NULL ? env : "?");
+        }
+        break;
+    }
+    return json_string(text);
+}
+
+/* ---- one comparison ---- */
+
+static void put(Judge *j, json_t *to, const char *key, json_t *value) {
+    if (json_object_set_new(to, key, value) != 0) j->failed = true;
+}
+
+static json_t *real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
+
+static void add_comparison(Judge *j, json_t *list, const json_t *condition, const ClaimField *f, const ClaimArms *arms, int n_arms, Error *err) {
+    const ClaimMeasure *m = claim_measure_find(json_string_value(json_object_get(condition, "measure")));
+    double              threshold = 0;
+    const int           bound     = bound_of(condition, &threshold);
+    ClaimEstimate       e;
+    char                text[160];
+    json_t             *entry = json_object();
+    if (j->n == COMPARISONS_MOST || !m->estimate(&e, f, arms, n_arms, threshold, err)) {
+        j->failed = true;
+        json_decref(entry);
+        return;
+    }
+    snprintf(text, sizeof text, "%s of %s %s %g", m->name, f->name, signs[bound], threshold);
+    put(j, entry, "condition", json_string(text));
+    put(j, entry, "field", json_string(f->name));
+    put(j, entry, "measure", json_string(m->name));
+    put(j, entry, "context", context_text(j, f, arms[0].a));
+    put(j, entry, "threshold", json_real(threshold));
+    put(j, entry, "value", real_or_null(e.value));
+    put(j, entry, "low", real_or_null(e.low));
+    put(j, entry, "high", real_or_null(e.high));
+    put(j, entry, "interval_method", json_string(e.method));
+    put(j, entry, "units_count", json_integer((json_int_t)e.n_units));
+    put(j, entry, "p", real_or_null(e.p));
+    put(j, entry, "lacks", json_string(e.lacks));
+    json_t *ids_a = json_array(), *ids_b = json_array();
+    for (int i = 0; i < n_arms; i++) {
+        json_t *a = run_ids(j, arms[i].a), *b = arms[i].b != NULL ? run_ids(j, arms[i].b) : json_array();
+        json_array_extend(ids_a, a);
+        json_array_extend(ids_b, b);
+        json_decref(a);
+        json_decref(b);
+    }
+    put(j, entry, "runs_a", ids_a);
+    put(j, entry, "runs_b", ids_b);
+    j->comparison[j->n++] = (ClaimComparison){.estimate = e, .condition = condition, .entry = entry, .verdict = UNDECIDED};
+    if (json_array_append_new(list, entry) != 0) j->failed = true;
+}
+
+/* After all comparisons of a part are there: Holm over those that have a p. */
+static void decide_comparisons(Judge *j, Error *err) {
+    double *p = calloc((size_t)j->n + 1, sizeof *p);
+    size_t  n = 0, k = 0;
+    for (int i = 0; p != NULL && i < j->n; i++)
+        if (isfinite(j->comparison[i].estimate.p)) p[n++] = j->comparison[i].estimate.p;
+    if (p == NULL || !holm_correct(p, n, err)) j->failed = true;
+    for (int i = 0; !j->failed && i < j->n; i++) {
+        ClaimComparison *c = &j->comparison[i];
+        double           threshold = 0;
+        const int        bound     = bound_of(c->condition, &threshold);
+        const bool       exact     = !isfinite(c->estimate.low) && strcmp(c->estimate.method, "exact") == 0;
+        const double     corrected = isfinite(c->estimate.p) ? p[k++] : NAN;
+        const bool       certain   = exact ? isfinite(c->estimate.value) : corrected < certain_p;
+        if (c->estimate.lacks[0] == '\0' && certain) c->verdict = satisfies(bound, c->estimate.value, threshold) ? HOLDS : FAILS;
+        put(j, c->entry, "p_corrected", real_or_null(corrected));
+        put(j, c->entry, "comparisons_count", json_integer((json_int_t)n));
+        put(j, c->entry, "verdict", json_string(verdict_names[c->verdict]));
+    }
+    free(p);
+}
+
+/* ---- one pair ---- */
+
+static const ClaimField *field_of(const json_t *condition) { return claim_field_find(json_string_value(json_object_get(condition, "field"))); }
+
+static json_t *units_of(Judge *j, const json_t *condition, const Group *g) {
+    json_t *units = claim_units(&j->runs, field_of(condition), json_object_get(condition, "where"), g->row, g->n);
+    if (units == NULL) j->failed = true;
+    return units;
+}
+
+/* The contexts that both have, each a comparison; none is one of its own, which says so. */
+static void compare_pair(Judge *j, json_t *list, const json_t *condition, const Group *a, const Group *b, Error *err) {
+    json_t     *of_a = units_of(j, condition, a), *of_b = b != NULL ? units_of(j, condition, b) : NULL, *units;
+    const char *context;
+    const size_t before = json_array_size(list);
+    json_object_foreach(of_a, context, units) {
+        const json_t *other = of_b != NULL ? json_object_get(of_b, context) : NULL;
+        if (b != NULL && other == NULL) continue;
+        add_comparison(j, list, condition, field_of(condition), &(ClaimArms){.runs = &j->runs, .a = units, .b = other}, 1, err);
+    }
+    if (json_array_size(list) == before) {
+        char text[256];
+        const char *name = json_string_value(json_object_get(condition, "field"));
+        if (json_object_size(of_a) == 0 || (b != NULL && json_object_size(of_b) == 0))
+            snprintf(text, sizeof text, "no run of %s has %s%s", json_object_size(of_a) == 0 ? "A" : "B", name, json_object_get(condition, "where") != NULL ? " under the condition's where" : "");
+        else snprintf(text, sizeof text, "no two runs of A and B with %s agree in all that must be equal", name);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "field", name, "verdict", "undecided", "lacks", text));
+    }
+    json_decref(of_a);
+    json_decref(of_b);
+}
+
+/* ---- a measure over all pairs ---- */
+
+typedef struct Pair { const Group *a, *b; } Pair;
+
+static void compare_over(Judge *j, json_t *list, const json_t *condition, const Pair *pair, int n, Error *err) {
+    const char *along = json_string_value(json_object_get(condition, "along")), *context;
+    ClaimArms  *arms  = calloc((size_t)n + 1, sizeof *arms);
+    json_t    **of_a = calloc((size_t)n + 1, sizeof *of_a), **of_b = calloc((size_t)n + 1, sizeof *of_b), *units;
+    if (arms == NULL || of_a == NULL || of_b == NULL) j->failed = true;
+    for (int i = 0; !j->failed && i < n; i++) {
+        of_a[i] = units_of(j, condition, pair[i].a);
+        of_b[i] = units_of(j, condition, pair[i].b);
+    }
+    const size_t before = json_array_size(list);
+    if (!j->failed && n > 0) json_object_foreach(of_a[0], context, units) {
+        int used = 0;
+        for (int i = 0; i < n; i++) {
+            json_t *x = claim_at(&j->runs, pair[i].a->row[0], along);
+            const json_t *a = json_object_get(of_a[i], context), *b = json_object_get(of_b[i], context);
+            if (a != NULL && b != NULL && json_is_number(x)) arms[used++] = (ClaimArms){.runs = &j->runs, .a = a, .b = b, .x = json_number_value(x)};
+            json_decref(x);
+        }
+        if (used > 0) add_comparison(j, list, condition, field_of(condition), arms, used, err);
+    }
+    if (json_array_size(list) == before)
+        json_array_append_new(list, json_pack("{s:o, s:s, s:s}", "field", json_incref(json_object_get(condition, "field")), "verdict", "undecided", "lacks", "no runs to draw the line through"));
+    for (int i = 0; of_a != NULL && of_b != NULL && i < n; i++) {
+        json_decref(of_a[i]);
+        json_decref(of_b[i]);
+    }
+    free(of_a);
+    free(of_b);
+    free(arms);
+}
+
+/* ---- verdicts upwards ---- */
+
+static ClaimVerdict verdict_of(const json_t *object) {
+    const char *name = json_string_value(json_object_get(object, "verdict"));
+    for (int i = 0; name != NULL && i < 2; i++)
+        if (strcmp(name, verdict_names[i]) == 0) return (ClaimVerdict)i;
+    return UNDECIDED;
+}
+
+static ClaimVerdict all_of(const json_t *list, size_t least) {
+    const json_t *one;
+    size_t        i, n[3] = {0, 0, 0};
+    json_array_foreach(list, i, one) n[verdict_of(one)]++;
+    return n[FAILS] > 0 ? FAILS : n[UNDECIDED] == 0 && n[HOLDS] >= least ? HOLDS : UNDECIDED;
+}
+
+static ClaimVerdict any_of(const json_t *list) {
+    const json_t *one;
+    size_t        i, n[3] = {0, 0, 0};
+    json_array_foreach(list, i, one) n[verdict_of(one)]++;
+    return n[HOLDS] > 0 ? HOLDS : n[UNDECIDED] == 0 && n[FAILS] > 0 ? FAILS : UNDECIDED;
+}
+
+/* ---- parts ---- */
+
+static bool is_over(const json_t *condition) { return claim_measure_find(json_string_value(json_object_get(condition, "measure")))->over; }
+
+static void say_missing(Judge *j, json_t *out, const json_t *part, const Groups *a, const Groups *b, size_t n_pairs) {
+    const json_t *least = json_object_get(part, "at_least");
+    json_t       *missing = json_array();
+    char          text[768];
+    const struct { const char *name; const Groups *groups; } side[] = {{"a", a}, {"b", b}};
+    for (int i = 0; i < 2; i++) {
+        const json_t *selection = json_object_get(part, side[i].name);
+        if (selection == NULL || side[i].groups->n > 0) continue;
+        char *chosen = claim_selection_text(selection);
+        snprintf(text, sizeof text, "no run of %s: %.600s", i == 0 ? "A" : "B", chosen != NULL ? chosen : "?");
+        json_array_append_new(missing, json_string(text));
+        free(chosen);
+    }
+    if (json_array_size(missing) == 0 && n_pairs == 0)
+        json_array_append_new(missing, json_string("no model of A and model of B agree in what a pair must agree in"));
+    if (n_pairs > 0 && json_is_integer(least) && (json_int_t)n_pairs < json_integer_value(least)) {
+        snprintf(text, sizeof text, "%zu of the %lld pairs it is about", n_pairs, (long long)json_integer_value(least));
+        json_array_append_new(missing, json_string(text));
+    }
+    put(j, out, "missing", missing);
+    json_t *made_by = json_object_get(part, "made_by"), *commands = json_array(), *file;
+    size_t  i;
+    json_array_foreach(made_by, i, file) {
+        snprintf(text, sizeof text, "morbench run %.600s", json_string_value(file));
+        json_array_append_new(commands, json_string(text));
+    }
+    put(j, out, "commands", commands);
+}
+
+/* A part as JSON: its pairs with their comparisons, and with a measure over pairs one entry for all. */
+static json_t *judge_part(Judge *j, const json_t *part, Error *err) {
+    const json_t *conditions = json_object_get(part, "conditions"), *condition, *name = json_object_get(part, "name"), *least = json_object_get(part, "at_least");
+    const char   *over = json_string_value(json_object_get(part, "over"));
+    const bool    any  = over != NULL && strcmp(over, "any") == 0, has_b = json_object_get(part, "b") != NULL;
+    json_t       *out = json_object(), *pairs = json_array(), *together = json_array();
+    Groups        a, b;
+    Pair         *pair = NULL;
+    int           n    = 0;
+    size_t        i;
+    j->n = 0;
+    find_groups(j, &a, json_object_get(part, "a"));
+    find_groups(j, &b, json_object_get(part, "b"));
+    pair = calloc((size_t)(a.n * (has_b ? b.n : 1)) + 1, sizeof *pair);
+    if (pair == NULL) j->failed = true;
+    for (int x = 0; !j->failed && x < a.n; x++) {
+        if (!has_b) pair[n++] = (Pair){&a.group[x], NULL};
+        for (int y = 0; y < b.n; y++)
+            if (is_pair(j, &a.group[x], &b.group[y], part)) pair[n++] = (Pair){&a.group[x], &b.group[y]};
+    }
+    for (int k = 0; !j->failed && k < n; k++) {
+        json_t *entry = json_object(), *list = json_array();
+        put(j, entry, "a", group_name(j, pair[k].a, part));
+        put(j, entry, "b", pair[k].b != NULL ? group_name(j, pair[k].b, part) : json_null());
+        json_array_foreach(conditions, i, condition)
+            if (!is_over(condition)) compare_pair(j, list, condition, pair[k].a, pair[k].b, err);
+        put(j, entry, "comparisons", list);
+        json_array_append_new(pairs, entry);
+    }
+    json_array_foreach(conditions, i, condition)
+        if (!j->failed && is_over(condition)) compare_over(j, together, condition, pair, n, err);
+    if (!j->failed) decide_comparisons(j, err);
+    json_t *entry;
+    json_array_foreach(pairs, i, entry) {
+        const json_t *list = json_object_get(entry, "comparisons");
+        put(j, entry, "verdict", json_string(verdict_names[all_of(list, 1)]));
+    }
+    const size_t       n_least = json_is_integer(least) ? (size_t)json_integer_value(least) : 1;
+    const ClaimVerdict v       = json_array_size(together) > 0 ? all_of(together, 1) : any ? any_of(pairs) : all_of(pairs, n_least);
+    put(j, out, "name", name != NULL ? json_incref((json_t *)name) : json_string(""));
+    put(j, out, "verdict", json_string(verdict_names[v]));
+    put(j, out, "over", json_string(any ? "any" : "all"));
+    put(j, out, "pairs", pairs);
+    put(j, out, "over_pairs", together);
+    if (v == UNDECIDED) say_missing(j, out, part, &a, &b, (size_t)n);
+    free(pair);
+    groups_free(&a);
+    groups_free(&b);
+    return out;
+}
+
+static json_t *judge_claim(Judge *j, const json_t *claim, Error *err) {
+    static const char *const copied[] = {"id", "claim", "source", "statement", "threshold", "note", "untestable"};
+    const json_t *part;
+    json_t       *out = json_object(), *parts = json_array();
+    size_t        i;
+    for (size_t k = 0; k < sizeof copied / sizeof *copied; k++) {
+        json_t *value = json_object_get(claim, copied[k]);
+        if (value != NULL) put(j, out, copied[k], json_incref(value));
+    }
+    json_array_foreach(json_object_get(claim, "parts"), i, part)
+        if (!j->failed) json_array_append_new(parts, judge_part(j, part, err));
+    put(j, out, "verdict", json_string(json_object_get(claim, "untestable") != NULL ? "not testable" : verdict_names[all_of(parts, 1)]));
+    put(j, out, "parts", parts);
+    return out;
+}
+
+bool claims_judge(json_t **out, const json_t *claims, const Report *report, Error *err) {
+    Judge         j = {.comparison = calloc(COMPARISONS_MOST, sizeof *j.comparison)};
+    const json_t *claim;
+    json_t       *list = json_array();
+    size_t        i;
+    *out     = NULL;
+    j.failed = j.comparison == NULL || list == NULL || !claim_runs_open(&j.runs, report, err);
+    json_array_foreach(json_object_get(claims, "claims"), i, claim)
+        if (!j.failed && json_array_append_new(list, judge_claim(&j, claim, err)) != 0) j.failed = true;
+    claim_runs_close(&j.runs);
+    free(j.comparison);
+    if (!j.failed) *out = json_pack("{s:s, s:o}", "schema", CLAIMS_REPORT_SCHEMA, "claims", list);
+    else           json_decref(list);
+    if (*out == NULL && (err == NULL || err->message[0] == '\0')) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory to judge claims");
+    return *out != NULL;
+}
