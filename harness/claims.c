@@ -76,8 +76,15 @@ static bool within(const json_t *a, const json_t *b, double share) {
     return fabs(x - y) <= share * fabs(y);
 }
 
-static bool agree_at(const Judge *j, int a, int b, const char *pointer, double share) {
-    json_t    *x = claim_at(&j->runs, a, pointer), *y = claim_at(&j->runs, b, pointer);
+/* Of the first run of the model that has it. */
+static json_t *value_of(const Judge *j, const Group *g, const char *pointer) {
+    json_t *value = NULL;
+    for (int i = 0; value == NULL && i < g->n; i++) value = claim_at(&j->runs, g->row[i], pointer);
+    return value;
+}
+
+static bool agree_at(const Judge *j, const Group *a, const Group *b, const char *pointer, double share) {
+    json_t    *x = value_of(j, a, pointer), *y = value_of(j, b, pointer);
     const bool agree = x != NULL && y != NULL && within(x, y, share);
     json_decref(x);
     json_decref(y);
@@ -93,8 +100,8 @@ static bool named(const json_t *list, const char *text) {
 }
 
 /* With factors: models of one kind that differ in these settings at most. */
-static bool differ_in_factors_only(const Judge *j, int a, int b, const json_t *factors) {
-    const json_t *x = report_at(j->runs.report->row[a].run, "/model/settings"), *y = report_at(j->runs.report->row[b].run, "/model/settings");
+static bool differ_in_factors_only(const Judge *j, const Group *a, const Group *b, const json_t *factors) {
+    const json_t *x = report_at(j->runs.report->row[a->row[0]].run, "/model/settings"), *y = report_at(j->runs.report->row[b->row[0]].run, "/model/settings");
     const char   *key;
     json_t       *value;
     if (factors == NULL) return true;
@@ -111,11 +118,11 @@ static bool is_pair(const Judge *j, const Group *a, const Group *b, const json_t
     json_t       *share;
     const char   *pointer;
     size_t        i;
-    if (a->row[0] == b->row[0] || !differ_in_factors_only(j, a->row[0], b->row[0], json_object_get(part, "factors"))) return false;
+    if (a->row[0] == b->row[0] || !differ_in_factors_only(j, a, b, json_object_get(part, "factors"))) return false;
     json_array_foreach(json_object_get(part, "match"), i, one) {
-        if (json_is_string(one) && !agree_at(j, a->row[0], b->row[0], json_string_value(one), 0)) return false;
+        if (json_is_string(one) && !agree_at(j, a, b, json_string_value(one), 0)) return false;
         json_object_foreach((json_t *)one, pointer, share)
-            if (!agree_at(j, a->row[0], b->row[0], pointer, json_number_value(share))) return false;
+            if (!agree_at(j, a, b, pointer, json_number_value(share))) return false;
     }
     return true;
 }
@@ -348,11 +355,12 @@ static ClaimVerdict all_of(const json_t *list, size_t least) {
     return n[FAILS] > 0 ? FAILS : n[UNDECIDED] == 0 && n[HOLDS] >= least ? HOLDS : UNDECIDED;
 }
 
-static ClaimVerdict any_of(const json_t *list) {
+/* That none will do is only said when enough were tried. */
+static ClaimVerdict any_of(const json_t *list, size_t least) {
     const json_t *one;
     size_t        i, n[3] = {0, 0, 0};
     json_array_foreach(list, i, one) n[verdict_of(one)]++;
-    return n[HOLDS] > 0 ? HOLDS : n[UNDECIDED] == 0 && n[FAILS] > 0 ? FAILS : UNDECIDED;
+    return n[HOLDS] > 0 ? HOLDS : n[UNDECIDED] == 0 && n[FAILS] >= least ? FAILS : UNDECIDED;
 }
 
 /* ---- parts ---- */
@@ -426,7 +434,7 @@ static json_t *judge_part(Judge *j, const json_t *part, Error *err) {
         put(j, entry, "verdict", json_string(verdict_names[all_of(list, 1)]));
     }
     const size_t       n_least = json_is_integer(least) ? (size_t)json_integer_value(least) : 1;
-    const ClaimVerdict v       = json_array_size(together) > 0 ? all_of(together, 1) : any ? any_of(pairs) : all_of(pairs, n_least);
+    const ClaimVerdict v       = json_array_size(together) > 0 ? all_of(together, 1) : any ? any_of(pairs, n_least) : all_of(pairs, n_least);
     put(j, out, "name", name != NULL ? json_incref((json_t *)name) : json_string(""));
     put(j, out, "verdict", json_string(verdict_names[v]));
     put(j, out, "over", json_string(any ? "any" : "all"));

@@ -4,7 +4,7 @@
  *
  * A claim has parts, all of which must hold. A part compares models A with models B, both chosen by selections (claim_runs.h), in
  * pairs that agree in `match` and, with `factors`, in every setting but those. Each pair must meet all conditions; the part holds
- * where any pair does ("over": "any") or all do ("all", and there are `at_least` of them). A condition is a measure
+ * where any pair does ("over": "any"; it fails where none of at least `at_least` does) or all do ("all", and there are `at_least` of them). A condition is a measure
  * (claim_measures.c) of a field (claim_fields.def) against a threshold, once for each context that both models have.
  *
  * Exact values are compared. Of others the answer is certain when p < 0.05, two-sided, for the truth being the threshold, after

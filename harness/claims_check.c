@@ -71,7 +71,7 @@ static bool check_part(const json_t *part, const char *where, Error *err) {
         return false;
     if (json_array_size(conditions) == 0) return FAIL(err, where, "must have a list of conditions");
     json_array_foreach(conditions, i, condition) {
-        snprintf(at, sizeof at, "%.100s/conditions/%zu", where, i);
+        snprintf(at, sizeof at, "%.90s/conditions/%zu", where, i);
         if (!check_condition(condition, at, b != NULL, err)) return false;
     }
     return true;
@@ -88,7 +88,7 @@ static bool check_claim(const json_t *claim, const char *where, Error *err) {
     if (untestable == NULL && json_string_value(json_object_get(claim, "threshold")) == NULL)
         return FAIL(err, where, "must have a text \"threshold\": where the threshold comes from");
     json_array_foreach(parts, i, part) {
-        snprintf(at, sizeof at, "%.100s/parts/%zu", where, i);
+        snprintf(at, sizeof at, "%.90s/parts/%zu", where, i);
         if (!check_part(part, at, err)) return false;
     }
     return true;

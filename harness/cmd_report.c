@@ -47,6 +47,7 @@ int cmd_report(int argc, char **argv, Error *err) {
                           (!md && !csv && !tex ? REPORT_MD | REPORT_CSV : 0);
     Report report;
     int    n_plots = 0, status = EXIT_OK;
+    if (claims && paper != NULL) return FAIL(err, "--paper", "cannot be given beside --claims: ask for one after the other"), EXIT_BAD_INPUT;
     if (claims || paper != NULL) {
         const bool ok = report_read(&report, dir, err) && (!claims || report_claims(&report, dir, claims_path, json, err)) &&
                         (paper == NULL || report_paper(&report, dir, paper, formats, json, err));

@@ -3,11 +3,13 @@
  * status. */
 #include "engine/file.h"
 #include "engine/safetensors.h"
+#include "harness/claims.h"
 #include "harness/commands.h"
 #include "harness/config.h"
 #include "harness/gunzip.h"
 #include "harness/idx.h"
 #include "harness/options.h"
+#include "harness/paper.h"
 #include "harness/result.h"
 
 #include <inttypes.h>
@@ -83,6 +85,20 @@ static bool check_result(const json_t *tree, char what[WHAT_MAX], Error *err) {
     return true;
 }
 
+/* What has a schema of its own says so. */
+static bool check_named(json_t *tree, char what[WHAT_MAX], Error *err) {
+    const char *schema = json_string_value(json_object_get(tree, "schema"));
+    if (schema != NULL && strcmp(schema, CLAIMS_SCHEMA) == 0) {
+        snprintf(what, WHAT_MAX, "claims, %zu of them", json_array_size(json_object_get(tree, "claims")));
+        return claims_check(tree, err);
+    }
+    if (schema != NULL && strcmp(schema, PAPER_SCHEMA) == 0) {
+        snprintf(what, WHAT_MAX, "table of a paper, %zu rows", json_array_size(json_object_get(tree, "rows")));
+        return paper_check(tree, err);
+    }
+    return check_result(tree, what, err);
+}
+
 static bool check_json(const char *path, char what[WHAT_MAX], Error *err) {
     json_t *tree = NULL;
     Model  *m    = NULL;
@@ -92,7 +108,7 @@ static bool check_json(const char *path, char what[WHAT_MAX], Error *err) {
         is_experiment |= strcmp(config_blocks[i], "model") != 0 && json_object_get(tree, config_blocks[i]) != NULL;
     is_experiment |= json_is_object(json_object_get(tree, "model"));
     if (json_object_get(tree, "schema") != NULL) {
-        ok = check_result(tree, what, err);
+        ok = check_named(tree, what, err);
     } else if (is_experiment) {
         ok = check_experiment(path, what, err);
     } else if (json_object_get(tree, "model") != NULL || json_object_get(tree, "preset") != NULL) {

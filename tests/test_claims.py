@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__))))
 BINARY = sys.argv[1]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CLAIMS = os.path.join(ROOT, "experiments", "claims.json")
@@ -91,8 +90,6 @@ def shape(run, settings, width):
     model = run["model"]["settings"]
     if "embed_dim" in model:
         model["embed_dim"] = width
-    if "depth" in model:
-        model["depth"] = LAYERS
     if run["model"]["name"] != "mor_vit":
         return
     ends = 2 if model["sharing"].startswith("middle") else 0
@@ -105,15 +102,25 @@ def shape(run, settings, width):
         model["blocks_per_recursion"] = round((LAYERS - ends) / model["recursions"])
 
 
-def fresh(settings, width=96):
+def layers_of(model):
+    if "depth" in model:
+        return model["depth"]
+    return model["blocks_per_recursion"] * model["recursions"] + (2 if model["sharing"].startswith("middle") else 0)
+
+
+def fresh(settings, width, layers, agreed):
+    """A run of these settings that has none of the figures claims are about, but for those that a pair must agree in."""
     run = copy.deepcopy(VIT if settings.get("/model/name") in ("vit", "dynamic_vit", "tiny_vit") else BASE)
+    for pointer in POINTER.values():
+        put(run, pointer, None)
+        put(run, pointer + "_reason", "not_requested")
+    for pointer in agreed:
+        put(run, pointer, 1e6)
     for pointer, value in settings.items():
         put(run, pointer, value)
-    if run["model"]["name"] == "vit":
-        run["model"]["settings"].setdefault("distilled", False)
     shape(run, settings, width)
-    if run["model"]["name"] == "vit" and "/layers6" in settings:
-        run["model"]["settings"]["depth"] = 6
+    if "depth" in run["model"]["settings"]:
+        run["model"]["settings"]["depth"] = layers
     run["model"]["preset"] = ""
     return run
 
@@ -136,7 +143,7 @@ class Directory:
     """Result files that give one claim one verdict."""
 
     def __init__(self, path, good, seeds):
-        self.path, self.good, self.seeds, self.n = path, good, seeds, 0
+        self.path, self.good, self.seeds, self.n, self.layers, self.agreed = path, good, seeds, 0, LAYERS, []
 
     def write(self, run):
         self.n += 1
@@ -153,7 +160,7 @@ class Directory:
         return threshold + step if condition["measure"] == "value" else b + threshold + step
 
     def field(self, settings, condition, value, seed, width, side, trained):
-        run = fresh(settings, width)
+        run = fresh(settings, width, self.layers, self.agreed)
         run["model"]["weights_sha256"] = text_digest(sorted(settings.items(), key=str), seed, width, side, str(trained))
         if trained:                                       # the training of these weights, which had another setting
             origin = copy.deepcopy(run)
@@ -181,8 +188,10 @@ class Directory:
 
     def part(self, part):
         widths = (64, 128, 256) if any(c["measure"] == "trend" for c in part["conditions"]) else (96,)
+        if part.get("over") == "any":                     # that none will do takes several
+            widths = tuple(64 * (i + 1) for i in range(part.get("at_least", 1)))
         for settings, trained in variants(part["a"]):
-            for i, condition in enumerate(part["conditions"]):
+            for condition in part["conditions"]:
                 self.condition(part, settings, trained, condition, widths)
 
     def condition(self, part, settings, trained, condition, widths):
@@ -191,13 +200,14 @@ class Directory:
         for seed in self.seeds if seeded else self.seeds[:1]:
             for width in widths:
                 noise = 0.001 * ((seed * 7) % 3 - 1)
-                b = 1e6 if not seeded else 0.5 + 0.002 * seed
+                b = 1e6 if not seeded else 0.0 if condition["field"] == "depth_gradient" else 0.5 + 0.002 * seed
                 if condition["measure"] == "trend":       # the gap closes with the width, or opens
                     a = b + (0.02 if self.good else -0.02) * {64: 0, 128: 1, 256: 2}[width] + noise
                 else:
                     a = self.value_of_a(condition, b) + (noise if seeded else 0)
                 self.one(settings | where, condition, a, seed, width, "a", trained)
                 for other, _ in variants(part["b"]) if "b" in part else ():
+                    other |= {m: settings[m] for m in part.get("match", []) if isinstance(m, str) and m in settings and m not in other}
                     if trained:                           # as A was evaluated, or as A was trained: whichever the claim is about
                         other = dict(other)
                         if "/model/settings/capacity" in trained:
@@ -209,6 +219,8 @@ class Directory:
         if condition["field"] == "latency":
             samples(run, value, seed + (side == "a"))
             put(run, "/metrics/latency_of", settings["/metrics/latency_of"])
+        if side == "a":
+            self.layers = layers_of(run["model"]["settings"]) if "embed_dim" in run["model"]["settings"] else LAYERS
         self.write(run)
 
 
@@ -254,6 +266,8 @@ try:
         for wanted, good, seeds in cases:
             directory = Directory(os.path.join(top, f"{claim['id']}-{wanted}"), good, seeds)
             exact_only = all(c["field"] in ("params", "macs", "step_macs", "peak_bytes", "latency") for p in claim.get("parts", []) for c in p["conditions"])
+            directory.agreed = [m for p in claim.get("parts", []) for one in p.get("match", []) if isinstance(one, dict)
+                                for m in one if not m.startswith("/derived/")]
             for part in claim.get("parts", []):
                 if wanted == "undecided" and exact_only:  # seeds play no part: one of two models is missing
                     part = dict(part, b={"/model/name": "tiny_vit"})
@@ -285,6 +299,7 @@ try:
             directory.write(run)
 
         directory.one = changed
+        directory.agreed = ["/model/counts/macs_executed"]
         for part in claim["parts"]:
             directory.part(part)
         expect(f"{what} on one side decides nothing", verdict(directory.path, "13")["verdict"], "undecided")
