@@ -33,8 +33,9 @@ static bool check_column(const json_t *column, const char *where, Error *err) {
     static const char *const keys[] = {"key", "heading", "pointer", "low", "high", "scale", "digits", "where", "made_by", NULL};
     const json_t *scale = json_object_get(column, "scale"), *digits = json_object_get(column, "digits"), *chosen = json_object_get(column, "where");
     if (!strict_keys(column, where, keys, err)) return false;
-    if (text_of(column, "key")[0] == '\0' || text_of(column, "heading")[0] == '\0' || text_of(column, "pointer")[0] != '/')
-        return FAIL(err, where, "must have \"key\", \"heading\" (with the unit) and \"pointer\" (into run.json)");
+    const char *pointer = text_of(column, "pointer");
+    if (text_of(column, "key")[0] == '\0' || text_of(column, "heading")[0] == '\0') return FAIL(err, where, "must have \"key\" and \"heading\" (with the unit)");
+    if (pointer[0] != '\0' && pointer[0] != '/') return FAIL(err, where, "pointer must be a JSON pointer into run.json; left out: published numbers only");
     if (!json_is_number(scale) || !(json_number_value(scale) > 0)) return FAIL(err, where, "scale must be a number above 0: what the value is multiplied by for its unit");
     if (!json_is_integer(digits) || json_integer_value(digits) < 0 || json_integer_value(digits) > 9) return FAIL(err, where, "digits must be in [0, 9]");
     return chosen == NULL || claim_selection_check(chosen, where, err);

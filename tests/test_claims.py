@@ -4,7 +4,6 @@
 The results are made from the claims' own selections, so a new claim that uses known measures is tested without a line here.
 """
 import copy
-import hashlib
 import itertools
 import json
 import os
@@ -14,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 
-BINARY = sys.argv[1]
+from forged import put, text_digest, write
+
+BINARY = os.environ.get("BINARY") or (sys.argv[1] if len(sys.argv) > 1 else "build/release/morbench")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CLAIMS = os.path.join(ROOT, "experiments", "claims.json")
 BASE = json.load(open(os.path.join(ROOT, "results", "reference", "mor_d96_c2x3_p4_lin_28", "run.json")))
@@ -26,45 +27,7 @@ POINTER = {
     "depth_gradient": "/depth_histogram/gradient_spearman",
 }
 LAYERS = 8
-failures = claims_checked = 0
-
-
-def canonical(value):
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{canonical(k)}:{canonical(value[k])}" for k in sorted(value, key=lambda k: k.encode())) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(canonical, value)) + "]"
-    if isinstance(value, float):
-        return "%.17g" % value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def put(run, pointer, value):
-    *way, last = pointer.strip("/").split("/")
-    for key in way:
-        if not isinstance(run.get(key), dict):
-            run[key] = {}
-        run = run[key]
-    run[last] = value
-
-
-def at(run, pointer):
-    for key in pointer.strip("/").split("/"):
-        run = run.get(key) if isinstance(run, dict) else None
-    return run
-
-
-def text_digest(*of):
-    return hashlib.sha256(repr(of).encode()).hexdigest()
-
-
-def write(run, directory, n):
-    run.pop("digest", None)
-    run["id"] = text_digest(directory, n)[:16]
-    run["digest"] = hashlib.sha256(canonical(run).encode()).hexdigest()
-    path = os.path.join(directory, f"cell{n}", "run.json")
-    os.makedirs(os.path.dirname(path))
-    json.dump(run, open(path, "w"), ensure_ascii=False)
+failures = checked = claims_checked = 0
 
 
 def variants(selection):
@@ -147,7 +110,7 @@ class Directory:
 
     def write(self, run):
         self.n += 1
-        write(run, self.path, self.n)
+        write(run, os.path.join(self.path, f"cell{self.n}"))
 
     def value_of_a(self, condition, b):
         """A value for A that meets the condition, or misses it, clear of noise."""
@@ -243,7 +206,8 @@ def judged(directory, *options):
 
 
 def expect(what, found, wanted):
-    global failures
+    global failures, checked
+    checked += 1
     if found != wanted:
         failures += 1
         print(f"FAILED: {what}: expected {wanted}, got {found}")
@@ -319,4 +283,5 @@ try:
 finally:
     shutil.rmtree(top)
 print(f"{claims_checked} claims")
+print(f"Ran {checked} tests")
 sys.exit(1 if failures else 0)
