@@ -55,24 +55,27 @@ static char *same_key(const ClaimRuns *c, const ClaimField *f, int row) {
     return NULL;
 }
 
-/* INVALID decides nothing; a smoke-profile timing shows that timing works. */
-static bool counts(const ReportRow *row, const ClaimField *f) {
-    const char *status = json_string_value(report_at(row->run, "/status"));
-    if (status == NULL || strcmp(status, "ok") != 0 || strcmp(row->verdict, "INVALID") == 0) return false;
-    return f->repeats != CLAIM_PROCESSES || strcmp(row->verdict, "SMOKE") != 0;
+/* The same work for every image, whatever the weights. */
+static bool is_fixed(const json_t *run) {
+    const json_t *least = report_at(run, "/model/counts/macs_executed_min"), *most = report_at(run, "/model/counts/macs_executed_max");
+    return json_is_number(least) && json_is_number(most) && json_number_value(least) == json_number_value(most);
 }
 
-/* A routed model that does the same work for every image does it with any weights. */
-static bool is_fixed(const json_t *run, const ClaimField *f) {
-    const json_t *least = report_at(run, "/model/counts/macs_executed_min"), *most = report_at(run, "/model/counts/macs_executed_max");
-    return strcmp(f->name, "macs_executed") == 0 && json_is_number(least) && json_is_number(most) && json_number_value(least) == json_number_value(most);
+/* INVALID decides nothing; a smoke-profile timing shows that timing works; generated images teach nothing and route as they come. */
+static bool counts(const ReportRow *row, const ClaimField *f) {
+    const char *status    = json_string_value(report_at(row->run, "/status"));
+    const bool  synthetic = json_is_true(report_at(row->run, "/data/synthetic"));
+    if (status == NULL || strcmp(status, "ok") != 0 || strcmp(row->verdict, "INVALID") == 0) return false;
+    if (f->repeats == CLAIM_EXACT) return true;
+    if (f->repeats == CLAIM_SEEDS) return !synthetic;
+    return strcmp(row->verdict, "SMOKE") != 0 && (!synthetic || is_fixed(row->run));
 }
 
 static bool add_unit(json_t *units, const ClaimRuns *c, const ClaimField *f, int row, const json_t *value) {
     char  seed[80] = "", *context = NULL;
     const json_t *run = c->report->row[row].run;
     const char   *session = json_string_value(report_at(run, "/provenance/session"));
-    if (f->repeats == CLAIM_SEEDS && !is_fixed(run, f)) {
+    if (f->repeats == CLAIM_SEEDS && !(strcmp(f->name, "macs_executed") == 0 && is_fixed(run))) {
         claim_seed(c, row, seed);
         context = claim_training_key(c, row);
     } else {

@@ -129,20 +129,31 @@ static bool is_pair(const Judge *j, const Group *a, const Group *b, const json_t
 
 /* ---- names of things in the outcome ---- */
 
-static json_t *group_name(const Judge *j, const Group *g, const json_t *part) {
-    const ReportRow *row = &j->runs.report->row[g->row[0]];
-    const json_t    *factor;
+static const ReportRow *first_row(const Judge *j, const Group *g) { return &j->runs.report->row[g->row[0]]; }
+
+/* Whether models of the same name in these groups differ in a setting from g. */
+static bool differs(const Judge *j, const Groups *groups, const Group *g, const char *key, const json_t *value) {
+    for (int i = 0; i < groups->n; i++) {
+        const ReportRow *row = first_row(j, &groups->group[i]);
+        const json_t *other = json_object_get(report_at(row->run, "/model/settings"), key);
+        if (strcmp(row->model, first_row(j, g)->model) == 0 && other != NULL && !within(value, other, 0)) return true;
+    }
+    return false;
+}
+
+/* The preset, and what tells it from others of this name in the part: "mor_d96_c2x3_p4_lin_32 router random". */
+static json_t *group_name(const Judge *j, const Group *g, const Groups *a, const Groups *b) {
+    const ReportRow *row = first_row(j, g);
+    const char      *key;
+    json_t          *value;
     char             text[512];
-    size_t           i, n;
-    snprintf(text, sizeof text, "%s", row->model);
-    const json_t *width = report_at(row->run, "/model/settings/embed_dim");
-    if (json_string_length(report_at(row->run, "/model/preset")) == 0 && json_is_integer(width))
-        snprintf(text + strlen(text), sizeof text - strlen(text), " embed_dim %lld", (long long)json_integer_value(width));
-    json_array_foreach(json_object_get(part, "factors"), i, factor) {
-        const json_t *value = json_object_get(report_at(row->run, "/model/settings"), json_string_value(factor));
-        char         *shown = json_is_string(value) ? strdup(json_string_value(value)) : value != NULL ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-        n = strlen(text);
-        if (shown != NULL) snprintf(text + n, sizeof text - n, " %s %s", json_string_value(factor), shown);
+    const char *kind = json_string_value(report_at(row->run, "/model/name"));
+    snprintf(text, sizeof text, "%s", row->model[0] != '\0' ? row->model : kind != NULL ? kind : "?");
+    json_object_foreach((json_t *)report_at(row->run, "/model/settings"), key, value) {
+        if (!differs(j, a, g, key, value) && !differs(j, b, g, key, value)) continue;
+        char *shown = json_is_string(value) ? strdup(json_string_value(value)) : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        const size_t n = strlen(text);
+        if (shown != NULL) snprintf(text + n, sizeof text - n, " %s %s", key, shown);
         free(shown);
     }
     return json_string(text);
@@ -192,7 +203,7 @@ static json_t *context_text(const Judge *j, const ClaimField *f, const json_t *u
         const char   *data = json_string_value(report_at(run, "/data/name")), *env = json_string_value(report_at(run, "/env_id"));
         if (f->repeats == CLAIM_SEEDS && trained != NULL) {
             const json_t *epochs = report_at(trained, "/metrics/epochs_count");
-            snprintf(text, sizeof text, "%s, %lld epochs", data != NULL ? data : "?", (long long)json_integer_value(epochs));
+            snprintf(text, sizeof text, "%s, trained %lld epoch%s", data != NULL ? data : "?", (long long)json_integer_value(epochs), json_integer_value(epochs) == 1 ? "" : "s");
         } else if (f->repeats == CLAIM_SEEDS) {
             snprintf(text, sizeof text, "%s", data != NULL ? data : "?");
         } else if (f->repeats == CLAIM_PROCESSES) {
@@ -296,7 +307,7 @@ static void compare_pair(Judge *j, json_t *list, const json_t *condition, const 
         char text[256];
         const char *name = json_string_value(json_object_get(condition, "field"));
         if (json_object_size(of_a) == 0 || (b != NULL && json_object_size(of_b) == 0))
-            snprintf(text, sizeof text, "no run of %s has %s%s", json_object_size(of_a) == 0 ? "A" : "B", name, json_object_get(condition, "where") != NULL ? " under the condition's where" : "");
+            snprintf(text, sizeof text, "no run of %s that counts has %s%s", json_object_size(of_a) == 0 ? "A" : "B", name, json_object_get(condition, "where") != NULL ? " under the condition's where" : "");
         else snprintf(text, sizeof text, "no two runs of A and B with %s agree in all that must be equal", name);
         json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "field", name, "verdict", "undecided", "lacks", text));
     }
@@ -418,8 +429,8 @@ static json_t *judge_part(Judge *j, const json_t *part, Error *err) {
     }
     for (int k = 0; !j->failed && k < n; k++) {
         json_t *entry = json_object(), *list = json_array();
-        put(j, entry, "a", group_name(j, pair[k].a, part));
-        put(j, entry, "b", pair[k].b != NULL ? group_name(j, pair[k].b, part) : json_null());
+        put(j, entry, "a", group_name(j, pair[k].a, &a, &b));
+        put(j, entry, "b", pair[k].b != NULL ? group_name(j, pair[k].b, &a, &b) : json_null());
         json_array_foreach(conditions, i, condition)
             if (!is_over(condition)) compare_pair(j, list, condition, pair[k].a, pair[k].b, err);
         put(j, entry, "comparisons", list);

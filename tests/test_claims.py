@@ -34,6 +34,8 @@ def variants(selection):
     """What a selection allows, as {pointer: value}: lists multiplied, conditions met. Those about the training come apart."""
     plain, apart = {}, {}
     for pointer, wanted in selection.items():
+        if not isinstance(wanted, dict):                  # a training run is its own
+            pointer = pointer.removeprefix("/trained")
         if isinstance(wanted, list):
             plain[pointer] = wanted[:1] if pointer == "/kind" else wanted
         elif not isinstance(wanted, dict):
@@ -251,7 +253,7 @@ try:
     expect("claims.md and claims.json are written", all(os.path.exists(os.path.join(lone.path, f)) for f in ("claims.md", "claims.json")), True)
     # runs trained otherwise are no pair, and a failed or INVALID one decides nothing
     for what, pointer, value in (("another recipe", "/experiment/train/epochs", 99), ("another test set", "/data/test/digest", "f" * 64),
-                                 ("an INVALID run", "/validity/verdict", "INVALID"), ("a failed run", "/status", "failed")):
+                                 ("an INVALID run", "/validity/verdict", "INVALID"), ("generated images", "/data/synthetic", True), ("a failed run", "/status", "failed")):
         claim = next(c for c in expanded(json.load(open(CLAIMS)))["claims"] if c["id"] == "13")
         directory = Directory(os.path.join(top, "odd" + pointer.replace("/", "-")), True, (1, 2, 3))
         original = directory.one
