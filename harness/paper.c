@@ -184,26 +184,33 @@ static char *filled(const char *pattern, const char *presets, const char *dir) {
     return NULL;
 }
 
-/* The commands that would fill empty cells: {"command", "presets"}; one with {preset} is for the first of them and goes likewise for the others. */
+/* Whether a row lacks any cell that this command makes. */
+static bool lacks(const json_t *columns, const json_t *cells, const char *made_by) {
+    const json_t *column;
+    size_t        k;
+    json_array_foreach(columns, k, column)
+        if (strcmp(text_of(column, "made_by"), made_by) == 0 && json_is_null(json_object_get(json_array_get(cells, k), "measured"))) return true;
+    return false;
+}
+
+/* The commands that would fill empty cells, each once: {"command", "presets"}; one with {preset} is for the first of them and goes
+ * likewise for the others. */
 static bool to_fill(json_t *out, const json_t *paper, const json_t *rows, const char *dir) {
-    const json_t *column, *row;
-    size_t        k, i;
+    const json_t *column, *row, *columns = json_object_get(paper, "columns");
+    size_t        k, i, before, n;
     bool          ok = true;
-    json_array_foreach(json_object_get(paper, "columns"), k, column) {
+    json_array_foreach(columns, k, column) {
         char       *presets = NULL, *command;
-        size_t      n, before;
         const char *made_by = text_of(column, "made_by");
-        FILE       *f = made_by[0] != '\0' ? open_memstream(&presets, &n) : NULL;
-        if (f == NULL) continue;
-        json_array_foreach(json_object_get(paper, "rows"), i, row) {
-            const json_t *cell = json_array_get(json_object_get(json_array_get(rows, i), "cells"), k);
-            if (preset_of(row)[0] != '\0' && json_is_null(json_object_get(cell, "measured"))) fprintf(f, ",%s", preset_of(row));
-        }
+        for (before = 0; before < k && strcmp(text_of(json_array_get(columns, before), "made_by"), made_by) != 0;) before++;
+        if (made_by[0] == '\0' || before < k) continue;
+        FILE *f = open_memstream(&presets, &n);
+        if (f == NULL) return false;
+        json_array_foreach(json_object_get(paper, "rows"), i, row)
+            if (preset_of(row)[0] != '\0' && lacks(columns, json_object_get(json_array_get(rows, i), "cells"), made_by)) fprintf(f, ",%s", preset_of(row));
         ok = fclose(f) == 0 && ok;
         command = presets[0] != '\0' ? filled(made_by, presets, dir) : NULL;
-        bool told = command == NULL;
-        for (before = 0; !told && before < json_array_size(out); before++) told = strcmp(text_of(json_array_get(out, before), "command"), command) == 0;
-        if (!told) ok = json_array_append_new(out, json_pack("{s:s, s:s}", "command", command, "presets", presets + 1)) == 0 && ok;
+        if (command != NULL) ok = json_array_append_new(out, json_pack("{s:s, s:s}", "command", command, "presets", presets + 1)) == 0 && ok;
         free(command);
         free(presets);
     }
