@@ -1,7 +1,8 @@
-/* Judges claims (claims.h): pairs of models, conditions, corrections, verdicts. The outcome is JSON, which others print. */
+/* Judges claims (claims.h): conditions, corrections, verdicts. The outcome is JSON, which others print. */
 #include "harness/claims.h"
 
 #include "harness/claim_measures.h"
+#include "harness/claim_pairs.h"
 #include "harness/two_samples.h"
 
 #include <math.h>
@@ -14,10 +15,6 @@ static const double certain_p = 0.05;
 typedef enum Verdict { HOLDS, FAILS, UNDECIDED } ClaimVerdict;
 static const char *const verdict_names[] = {"holds", "fails", "undecided"};
 
-/* Rows of one model that a selection chose. */
-typedef struct Group { char *key; int *row, n; } Group;
-typedef struct Groups { Group *group; int n; } Groups;
-
 /* One condition of one pair in one context; entry: its place in the outcome. */
 typedef struct Comparison { ClaimEstimate estimate; const json_t *condition; json_t *entry; ClaimVerdict verdict; } ClaimComparison;
 
@@ -27,137 +24,6 @@ typedef struct Judge {
     int              n;
     bool             failed;         /* no memory somewhere */
 } Judge;
-
-/* ---- groups ---- */
-
-static void groups_free(Groups *g) {
-    for (int i = 0; i < g->n; i++) {
-        free(g->group[i].key);
-        free(g->group[i].row);
-    }
-    free(g->group);
-    *g = (Groups){0};
-}
-
-static bool add_row(Groups *g, char *key, int row, int n_rows) {
-    int i = 0;
-    while (i < g->n && strcmp(g->group[i].key, key) != 0) i++;
-    if (i == g->n) {
-        Group *grown = realloc(g->group, (size_t)(g->n + 1) * sizeof *grown);
-        int   *rows  = grown != NULL ? calloc((size_t)n_rows, sizeof *rows) : NULL;
-        if (grown != NULL) g->group = grown;
-        if (rows == NULL) {
-            free(key);
-            return false;
-        }
-        g->group[g->n++] = (Group){.key = key, .row = rows};
-    } else {
-        free(key);
-    }
-    g->group[i].row[g->group[i].n++] = row;
-    return true;
-}
-
-static void find_groups(Judge *j, Groups *g, const json_t *selection) {
-    const int n_rows = j->runs.report->n_rows;
-    *g = (Groups){0};
-    for (int i = 0; selection != NULL && i < n_rows; i++) {
-        if (!claim_selects(&j->runs, selection, i)) continue;
-        char *key = claim_model_key(&j->runs, i);
-        if (key == NULL || !add_row(g, key, i, n_rows)) j->failed = true;
-    }
-}
-
-/* ---- pairs ---- */
-
-static bool within(const json_t *a, const json_t *b, double share) {
-    if (!json_is_number(a) || !json_is_number(b)) return share == 0 && json_equal((json_t *)a, (json_t *)b);
-    const double x = json_number_value(a), y = json_number_value(b);
-    return fabs(x - y) <= share * fabs(y);
-}
-
-/* Of the first run of the model that has it. */
-static json_t *value_of(const Judge *j, const Group *g, const char *pointer) {
-    json_t *value = NULL;
-    for (int i = 0; value == NULL && i < g->n; i++) value = claim_at(&j->runs, g->row[i], pointer);
-    return value;
-}
-
-static bool agree_at(const Judge *j, const Group *a, const Group *b, const char *pointer, double share) {
-    json_t    *x = value_of(j, a, pointer), *y = value_of(j, b, pointer);
-    const bool agree = x != NULL && y != NULL && within(x, y, share);
-    json_decref(x);
-    json_decref(y);
-    return agree;
-}
-
-static bool named(const json_t *list, const char *text) {
-    const json_t *one;
-    size_t        i;
-    json_array_foreach(list, i, one)
-        if (strcmp(json_string_value(one), text) == 0) return true;
-    return false;
-}
-
-/* With factors: models of one kind that differ in these settings at most. */
-static bool differ_in_factors_only(const Judge *j, const Group *a, const Group *b, const json_t *factors) {
-    const json_t *x = report_at(j->runs.report->row[a->row[0]].run, "/model/settings"), *y = report_at(j->runs.report->row[b->row[0]].run, "/model/settings");
-    const char   *key;
-    json_t       *value;
-    if (factors == NULL) return true;
-    if (!agree_at(j, a, b, "/model/name", 0) || json_object_size(x) != json_object_size(y)) return false;
-    json_object_foreach((json_t *)x, key, value) {
-        const json_t *other = json_object_get(y, key);
-        if (!named(factors, key) && (other == NULL || !within(value, other, 0))) return false;
-    }
-    return true;
-}
-
-static bool is_pair(const Judge *j, const Group *a, const Group *b, const json_t *part) {
-    const json_t *one;
-    json_t       *share;
-    const char   *pointer;
-    size_t        i;
-    if (a->row[0] == b->row[0] || !differ_in_factors_only(j, a, b, json_object_get(part, "factors"))) return false;
-    json_array_foreach(json_object_get(part, "match"), i, one) {
-        if (json_is_string(one) && !agree_at(j, a, b, json_string_value(one), 0)) return false;
-        json_object_foreach((json_t *)one, pointer, share)
-            if (!agree_at(j, a, b, pointer, json_number_value(share))) return false;
-    }
-    return true;
-}
-
-/* ---- names of things in the outcome ---- */
-
-static const ReportRow *first_row(const Judge *j, const Group *g) { return &j->runs.report->row[g->row[0]]; }
-
-/* Whether models of the same name in these groups differ in a setting from g. */
-static bool differs(const Judge *j, const Groups *groups, const Group *g, const char *key, const json_t *value) {
-    for (int i = 0; i < groups->n; i++) {
-        const ReportRow *row = first_row(j, &groups->group[i]);
-        const json_t *other = json_object_get(report_at(row->run, "/model/settings"), key);
-        if (strcmp(row->model, first_row(j, g)->model) == 0 && other != NULL && !within(value, other, 0)) return true;
-    }
-    return false;
-}
-
-/* The preset, and what tells it from others of this name in the part: "mor_d96_c2x3_p4_lin_32 router random". */
-static json_t *group_name(const Judge *j, const Group *g, const Groups *a, const Groups *b) {
-    const ReportRow *row = first_row(j, g);
-    const char      *key;
-    json_t          *value;
-    char             text[512];
-    const char *kind = json_string_value(report_at(row->run, "/model/name"));
-    snprintf(text, sizeof text, "%s", row->model[0] != '\0' ? row->model : kind != NULL ? kind : "?");
-    json_object_foreach((json_t *)report_at(row->run, "/model/settings"), key, value) {
-        if (!differs(j, a, g, key, value) && !differs(j, b, g, key, value)) continue;
-        char *shown = json_is_string(value) ? strdup(json_string_value(value)) : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        const size_t n = strlen(text);
-        if (shown != NULL) snprintf(text + n, sizeof text - n, " %s %s", key, shown);
-        free(shown);
-    }
-    return json_string(text);
-}
 
 static const char *const bounds[] = {"at_most", "at_least", "above", "below"};
 static const char *const signs[]  = {"<=", ">=", ">", "<"};
@@ -229,6 +95,7 @@ static void add_comparison(Judge *j, json_t *list, const json_t *condition, cons
     ClaimEstimate       e;
     char                text[160];
     json_t             *entry = json_object();
+    if (j->n == COMPARISONS_MOST) FAIL(err, "", "more than %d comparisons in one part of a claim: its selections are too wide for these runs", COMPARISONS_MOST);
     if (j->n == COMPARISONS_MOST || !m->estimate(&e, f, arms, n_arms, threshold, err)) {
         j->failed = true;
         json_decref(entry);
@@ -287,14 +154,14 @@ static void decide_comparisons(Judge *j, Error *err) {
 
 static const ClaimField *field_of(const json_t *condition) { return claim_field_find(json_string_value(json_object_get(condition, "field"))); }
 
-static json_t *units_of(Judge *j, const json_t *condition, const Group *g) {
+static json_t *units_of(Judge *j, const json_t *condition, const ClaimGroup *g) {
     json_t *units = claim_units(&j->runs, field_of(condition), json_object_get(condition, "where"), g->row, g->n);
     if (units == NULL) j->failed = true;
     return units;
 }
 
 /* The contexts that both have, each a comparison; none is one of its own, which says so. */
-static void compare_pair(Judge *j, json_t *list, const json_t *condition, const Group *a, const Group *b, Error *err) {
+static void compare_pair(Judge *j, json_t *list, const json_t *condition, const ClaimGroup *a, const ClaimGroup *b, Error *err) {
     json_t     *of_a = units_of(j, condition, a), *of_b = b != NULL ? units_of(j, condition, b) : NULL, *units;
     const char *context;
     const size_t before = json_array_size(list);
@@ -317,7 +184,7 @@ static void compare_pair(Judge *j, json_t *list, const json_t *condition, const 
 
 /* ---- a measure over all pairs ---- */
 
-typedef struct Pair { const Group *a, *b; } Pair;
+typedef struct Pair { const ClaimGroup *a, *b; } Pair;
 
 static void compare_over(Judge *j, json_t *list, const json_t *condition, const Pair *pair, int n, Error *err) {
     const char *along = json_string_value(json_object_get(condition, "along")), *context;
@@ -378,11 +245,11 @@ static ClaimVerdict any_of(const json_t *list, size_t least) {
 
 static bool is_over(const json_t *condition) { return claim_measure_find(json_string_value(json_object_get(condition, "measure")))->over; }
 
-static void say_missing(Judge *j, json_t *out, const json_t *part, const Groups *a, const Groups *b, size_t n_pairs) {
+static void say_missing(Judge *j, json_t *out, const json_t *part, const ClaimGroups *a, const ClaimGroups *b, size_t n_pairs) {
     const json_t *least = json_object_get(part, "at_least");
     json_t       *missing = json_array();
     char          text[768];
-    const struct { const char *name; const Groups *groups; } side[] = {{"a", a}, {"b", b}};
+    const struct { const char *name; const ClaimGroups *groups; } side[] = {{"a", a}, {"b", b}};
     for (int i = 0; i < 2; i++) {
         const json_t *selection = json_object_get(part, side[i].name);
         if (selection == NULL || side[i].groups->n > 0) continue;
@@ -413,24 +280,24 @@ static json_t *judge_part(Judge *j, const json_t *part, Error *err) {
     const char   *over = json_string_value(json_object_get(part, "over"));
     const bool    any  = over != NULL && strcmp(over, "any") == 0, has_b = json_object_get(part, "b") != NULL;
     json_t       *out = json_object(), *pairs = json_array(), *together = json_array();
-    Groups        a, b;
+    ClaimGroups        a, b;
     Pair         *pair = NULL;
     int           n    = 0;
     size_t        i;
     j->n = 0;
-    find_groups(j, &a, json_object_get(part, "a"));
-    find_groups(j, &b, json_object_get(part, "b"));
+    if (!claim_groups_find(&a, &j->runs, json_object_get(part, "a"))) j->failed = true;
+    if (!claim_groups_find(&b, &j->runs, json_object_get(part, "b"))) j->failed = true;
     pair = calloc((size_t)(a.n * (has_b ? b.n : 1)) + 1, sizeof *pair);
     if (pair == NULL) j->failed = true;
     for (int x = 0; !j->failed && x < a.n; x++) {
         if (!has_b) pair[n++] = (Pair){&a.group[x], NULL};
         for (int y = 0; y < b.n; y++)
-            if (is_pair(j, &a.group[x], &b.group[y], part)) pair[n++] = (Pair){&a.group[x], &b.group[y]};
+            if (claim_is_pair(&j->runs, &a.group[x], &b.group[y], part)) pair[n++] = (Pair){&a.group[x], &b.group[y]};
     }
     for (int k = 0; !j->failed && k < n; k++) {
         json_t *entry = json_object(), *list = json_array();
-        put(j, entry, "a", group_name(j, pair[k].a, &a, &b));
-        put(j, entry, "b", pair[k].b != NULL ? group_name(j, pair[k].b, &a, &b) : json_null());
+        put(j, entry, "a", claim_group_name(&j->runs, pair[k].a, &a, &b));
+        put(j, entry, "b", pair[k].b != NULL ? claim_group_name(&j->runs, pair[k].b, &a, &b) : json_null());
         json_array_foreach(conditions, i, condition)
             if (!is_over(condition)) compare_pair(j, list, condition, pair[k].a, pair[k].b, err);
         put(j, entry, "comparisons", list);
@@ -453,8 +320,8 @@ static json_t *judge_part(Judge *j, const json_t *part, Error *err) {
     put(j, out, "over_pairs", together);
     if (v == UNDECIDED) say_missing(j, out, part, &a, &b, (size_t)n);
     free(pair);
-    groups_free(&a);
-    groups_free(&b);
+    claim_groups_free(&a);
+    claim_groups_free(&b);
     return out;
 }
 
