@@ -233,7 +233,7 @@ static bool trend_measure(ClaimEstimate *out, const ClaimField *f, const ClaimAr
     double sum = 0, square = 0;
     for (int i = 0; i < n_arms; i++) sum += log2(arms[i].x);
     for (int i = 0; i < n_arms; i++) square += pow(log2(arms[i].x) - sum / n_arms, 2);
-    if (n_arms >= 3 && square > 0) json_object_foreach((json_t *)arms[0].a, name, unit) {
+    if (n_arms >= CLAIM_POINTS_LEAST && square > 0) json_object_foreach((json_t *)arms[0].a, name, unit) {
         double product = 0;
         bool   whole   = n < CLAIM_UNITS_MOST;
         for (int i = 0; whole && i < n_arms; i++) {
@@ -244,7 +244,7 @@ static bool trend_measure(ClaimEstimate *out, const ClaimField *f, const ClaimAr
         if (whole) slope[n++] = product / square;
     }
     from_seeds(out, slope, n, threshold);
-    if (n_arms < 3) snprintf(out->lacks, sizeof out->lacks, "%d points on the line, 3 are needed", n_arms);
+    if (!(square > 0)) snprintf(out->lacks, sizeof out->lacks, "all points of the line stand at one place");
     return true;
 }
 

@@ -18,7 +18,7 @@ typedef struct ClaimField {
 const ClaimField *claim_field_find(const char *name);       /* NULL: no such field */
 const char       *claim_field_names(void);                  /* "params, macs, ..." */
 
-enum { CLAIM_SEEDS_LEAST = 3, CLAIM_PROCESSES_LEAST = 9, CLAIM_UNITS_MOST = 64 };
+enum { CLAIM_SEEDS_LEAST = 3, CLAIM_PROCESSES_LEAST = 9, CLAIM_POINTS_LEAST = 3, CLAIM_UNITS_MOST = 64 };
 
 /* One side's values: {context: {unit: {"value": number, "row": index of the Report}}}. Runs of one context differ in their model and
  * in nothing else that matters to the field; a unit is a repetition: a seed, a session of timing. rows (n): of one model. */

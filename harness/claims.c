@@ -196,18 +196,25 @@ static void compare_over(Judge *j, json_t *list, const json_t *condition, const 
         of_b[i] = units_of(j, condition, pair[i].b);
     }
     const size_t before = json_array_size(list);
-    if (!j->failed && n > 0) json_object_foreach(of_a[0], context, units) {
-        int used = 0;
-        for (int i = 0; i < n; i++) {
+    int          most   = 0;
+    for (int first = 0; !j->failed && first < n; first++) json_object_foreach(of_a[first], context, units) {
+        int  used  = 0;
+        bool known = false;                              /* by an earlier pair, and its line is drawn */
+        for (int i = 0; i < first; i++) known = known || json_object_get(of_a[i], context) != NULL;
+        for (int i = first; !known && i < n; i++) {
             json_t *x = claim_at(&j->runs, pair[i].a->row[0], along);
             const json_t *a = json_object_get(of_a[i], context), *b = json_object_get(of_b[i], context);
             if (a != NULL && b != NULL && json_is_number(x)) arms[used++] = (ClaimArms){.runs = &j->runs, .a = a, .b = b, .x = json_number_value(x)};
             json_decref(x);
         }
-        if (used > 0) add_comparison(j, list, condition, field_of(condition), arms, used, err);
+        if (used > most) most = used;
+        if (used >= CLAIM_POINTS_LEAST) add_comparison(j, list, condition, field_of(condition), arms, used, err);
     }
-    if (json_array_size(list) == before)
-        json_array_append_new(list, json_pack("{s:o, s:s, s:s}", "field", json_incref(json_object_get(condition, "field")), "verdict", "undecided", "lacks", "no runs to draw the line through"));
+    if (json_array_size(list) == before) {
+        char text[96];
+        snprintf(text, sizeof text, "%d points at most to draw the line through, %d are needed", most, CLAIM_POINTS_LEAST);
+        json_array_append_new(list, json_pack("{s:o, s:s, s:s}", "field", json_incref(json_object_get(condition, "field")), "verdict", "undecided", "lacks", text));
+    }
     for (int i = 0; of_a != NULL && of_b != NULL && i < n; i++) {
         json_decref(of_a[i]);
         json_decref(of_b[i]);
