@@ -24,6 +24,7 @@ static bool experiment_json(const Model *m, const Dataset *d, int batch, bool ot
     json_put_text(&root, "split", d->split);
     json_put_text(&root, "preprocess", d->preprocess_text);
     json_put_count(&root, "images_count", d->n_images);
+    if (d->classes[0] != '\0') json_put_text(&root, "classes", d->classes);
     json_put_count(&root, "batch_size_count", batch);
     json_put_text(&root, "backend", runtime_backend()->name);
     if (other_recursions) json_put_bool(&root, "other_recursions", true);
@@ -108,6 +109,7 @@ int cmd_eval(int argc, char **argv, Error *err) {
         {.name = "preprocess", .value = "PRESET", .help = "default: deit for folders, none for named sets", .text = &data.preprocess},
         {.name = "batch", .value = "N", .help = "images at once, default 100", .text = &batch_text},
         {.name = "limit", .value = "N", .help = "only N images, evenly spread", .text = &limit_text},
+        {.name = "classes", .value = "LIST", .help = "only images of these classes, 0-4,7, numbered anew (data.classes of a training)", .text = &data.classes},
         {.name = "out", .value = "DIR", .help = "write DIR/run.json", .text = &out_dir},
         {.name = "depths", .value = "FILE", .help = "write the depth of every token, and the histogram, of every image (safetensors)", .text = &depths_path},
         {.name = "depth-maps", .value = "DIR", .help = "draw depth over images: DIR/extremes.png, the 8 deepest and 8 shallowest", .text = &maps.dir},

@@ -126,7 +126,11 @@ static bool each_json_file(const char *dir, bool (*each)(const char *name, const
 /* One that cannot be read is listed with the reason: the others are still worth seeing. Cells are those of the size that `run` takes by itself. */
 static bool list_experiment(const char *name, const char *path, JsonSink *list, Error *err) {
     Experiment e     = {0};
+    json_t    *tree  = NULL;
     Error      wrong = {0};
+    const bool other = json_load_file_checked(&tree, path, 0, NULL) && json_object_get(tree, "schema") != NULL;
+    json_decref(tree);
+    if (other) return true;                                /* claims.json and the like: no experiment */
     char       why[sizeof wrong] = "";
     const bool ok = experiment_load(&e, &(ExperimentChoice){.path = path}, &wrong);
     if (!ok && wrong.exit_status == EXIT_MACHINE) {

@@ -1,6 +1,8 @@
 /* morbench report DIR [--md --tex --csv] : tables and plots from the run.json files below DIR, and from nothing else. */
 #include "engine/file.h"
+#include "harness/claims.h"
 #include "harness/options.h"
+#include "harness/paper.h"
 #include "harness/report.h"
 
 #include "harness/escape.h"
@@ -22,6 +24,7 @@ static bool print_json(const char *dir, Error *err) {
 int cmd_report(int argc, char **argv, Error *err) {
     const char *factors = NULL;
     bool md = false, csv = false, tex = false, json = false, html = false, claims = false;
+    const char *claims_path = CLAIMS_DEFAULT_PATH, *paper = NULL;
     const Option options[] = {
         {.name = "md", .help = "write DIR/table.md", .flag = &md},
         {.name = "csv", .help = "write DIR/table.csv: every column, base units", .flag = &csv},
@@ -29,7 +32,9 @@ int cmd_report(int argc, char **argv, Error *err) {
         {.name = "json", .help = "print the table as JSON, what goes into DIR/table.json, instead of text", .flag = &json},
         {.name = "factors", .value = "NAME,...", .help = "what rows may differ in, as the table names it (model, model.recursions, batch size, threads, ...); else refused", .text = &factors},
         {.name = "html", .help = "not in this version", .flag = &html},
-        {.name = "claims", .help = "not in this version", .flag = &claims},
+        {.name = "claims", .help = "judge what papers claim by these runs instead: holds, fails, undecided; also DIR/claims.json, claims.md", .flag = &claims},
+        {.name = "claims-file", .value = "FILE", .help = "claims to judge, default " CLAIMS_DEFAULT_PATH, .text = &claims_path},
+        {.name = "paper", .value = "FILE", .help = "make a paper's table of experiments/paper/ instead, published numbers beside these runs'", .text = &paper},
         OPTIONS_END,
     };
     const Usage usage = {"report", "DIR",
@@ -38,15 +43,19 @@ int cmd_report(int argc, char **argv, Error *err) {
                          options, 1, 1};
     const int first = options_parse(argc, argv, &usage, err);
     if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
-    if (html || claims) {
-        FAIL(err, html ? "--html" : "--claims", "this version makes none; --md, --tex and --csv are there");
-        return EXIT_BAD_INPUT;
-    }
+    if (html) return FAIL(err, "--html", "this version makes none; --md, --tex and --csv are there"), EXIT_BAD_INPUT;
     const char *dir     = argv[first];
     const int   formats = REPORT_JSON | (md ? REPORT_MD : 0) | (csv ? REPORT_CSV : 0) | (tex ? REPORT_TEX : 0) |
                           (!md && !csv && !tex ? REPORT_MD | REPORT_CSV : 0);
     Report report;
     int    n_plots = 0, status = EXIT_OK;
+    if (claims && paper != NULL) return FAIL(err, "--paper", "cannot be given beside --claims: ask for one after the other"), EXIT_BAD_INPUT;
+    if (claims || paper != NULL) {
+        const bool ok = report_read(&report, dir, err) && (!claims || report_claims(&report, dir, claims_path, json, err)) &&
+                        (paper == NULL || report_paper(&report, dir, paper, formats, json, err));
+        report_free(&report);
+        return ok ? EXIT_OK : err->exit_status;
+    }
     if (!report_read(&report, dir, err) || (factors != NULL && !report_declare(&report, factors, err)) || (!json && !report_print(&report, stdout, err)) ||
         !report_write_tables(&report, dir, formats, err) || (json && !print_json(dir, err))) {
         status = err->exit_status;

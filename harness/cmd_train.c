@@ -71,7 +71,7 @@ static void drop_fallbacks(json_t *block, const Field *fields, const void *self,
 /* Settings, data, starting weights and machine decide the numbers; a checkpoint is only resumed under the same. Threads are among them, since
  * the order of sums depends on their number. How often is saved or shown is not. */
 static bool settings_digest(Job *j, Error *err) {
-    static const char *const later[] = {"held_out", "held_out_seed", NULL};
+    static const char *const later[] = {"held_out", "held_out_seed", "classes", NULL};
     json_t *copy = json_deep_copy(j->settings), *train = json_object_get(copy, "train");
     json_object_del(train, "checkpoint_s");
     json_object_del(train, "loader_threads");

@@ -4,10 +4,12 @@
 #include "engine/file.h"
 #include "engine/safetensors.h"
 #include "harness/checkpoint.h"
+#include "harness/claims.h"
 #include "harness/commands.h"
 #include "harness/config.h"
 #include "harness/experiment.h"
 #include "harness/options.h"
+#include "harness/paper.h"
 #include "harness/result.h"
 #include "harness/validate_data.h"
 
@@ -77,8 +79,16 @@ static const struct { const char *schema, *list, *what; } documents[] = {
     {"morbench.compare/1", "pairs", "comparison"},            {"morbench.peaks/1", NULL, "ceilings of a machine"},
 };
 
-static bool check_document(const json_t *tree, char what[WHAT_MAX], Error *err) {
+static bool check_document(json_t *tree, char what[WHAT_MAX], Error *err) {
     const char *schema = json_string_value(json_object_get(tree, "schema"));
+    if (schema != NULL && strcmp(schema, CLAIMS_SCHEMA) == 0) {
+        snprintf(what, WHAT_MAX, "claims, %zu of them", json_array_size(json_object_get(tree, "claims")));
+        return claims_check(tree, err);
+    }
+    if (schema != NULL && strcmp(schema, PAPER_SCHEMA) == 0) {
+        snprintf(what, WHAT_MAX, "table of a paper, %zu rows", json_array_size(json_object_get(tree, "rows")));
+        return paper_check(tree, err);
+    }
     for (size_t i = 0; schema != NULL && i < sizeof documents / sizeof *documents; i++) {
         if (strcmp(documents[i].schema, schema) != 0) continue;
         const json_t *list = documents[i].list != NULL ? json_object_get(tree, documents[i].list) : NULL;

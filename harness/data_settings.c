@@ -22,6 +22,7 @@ const Field data_fields[] = {
     INT_FIELD (DataSettings, seed,        0, SEED_MAX, 0, "of synthetic images"),
     REAL_FIELD(DataSettings, held_out,    0, 0.9, 0, "share of the training images set apart: the curve is then of these, not of the test split"),
     INT_FIELD (DataSettings, held_out_seed, 0, SEED_MAX, 0, "which images are set apart"),
+    TEXT_FIELD(DataSettings, classes,     "", "only images of these classes, \"0-4,7\", numbered anew from 0; empty: all"),
     FIELDS_END,
 };
 
@@ -46,6 +47,7 @@ DatasetOptions data_settings_options(const DataSettings *s, bool train) {
         .part           = train && s->held_out > 0 ? DATASET_TRAINED_ON : DATASET_WHOLE,
         .held_out_ratio = s->held_out,
         .held_out_seed  = (uint64_t)s->held_out_seed,
+        .classes        = s->classes,
     };
 }
 

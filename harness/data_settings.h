@@ -16,6 +16,7 @@ typedef struct DataSettings {
     int       seed;            /* of the synthetic set */
     double    held_out;        /* share of the training images held out for the curve; 0: none */
     int       held_out_seed;
+    FieldText classes;         /* only these, numbered anew; "": all */
 } DataSettings;
 
 extern const Field       data_fields[];

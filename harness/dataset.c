@@ -2,6 +2,7 @@
 #include "harness/dataset.h"
 
 #include "engine/rng.h"
+#include "harness/class_choice.h"
 
 #include <errno.h>
 #include <math.h>
@@ -130,6 +131,31 @@ static bool choose_shape(Dataset *d, int image_size, Error *err) {
     return true;
 }
 
+/* Keeps the images of some classes, in their order, and gives these classes new numbers. */
+static bool choose_classes(Dataset *d, const char *classes, Error *err) {
+    d->n_images_classes = d->n_images_split;
+    if (classes == NULL || classes[0] == '\0') return true;
+    if (strlen(classes) >= sizeof d->classes) return FAIL(err, "/data/classes", "must have at most %zu characters", sizeof d->classes - 1);
+    int n_chosen = 0, n_classes = d->n_classes;
+    d->renumbered = malloc(((size_t)n_classes + 1) * sizeof *d->renumbered);
+    d->of_classes = malloc((size_t)(d->n_images_split + 1) * sizeof *d->of_classes);
+    if (d->renumbered == NULL || d->of_classes == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory to choose among %lld images", (long long)d->n_images_split);
+    if (!class_choice_parse(classes, n_classes, d->renumbered, &n_chosen, err)) return false;
+    d->chosen_names = malloc((size_t)n_chosen * sizeof *d->chosen_names);
+    if (d->chosen_names == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for %d class names", n_chosen);
+    for (int c = 0; c < n_classes; c++)
+        if (d->renumbered[c] >= 0) d->chosen_names[d->renumbered[c]] = d->class_names[c];
+    d->n_images_classes = 0;
+    for (int64_t i = 0; i < d->n_images_split; i++)
+        if (d->renumbered[d->kind->label(d, i)] >= 0) d->of_classes[d->n_images_classes++] = i;
+    if (d->n_images_classes == 0) return FAIL(err, "/data/classes", "leaves none of the %lld images of %s", (long long)d->n_images_split, d->name);
+    snprintf(d->classes, sizeof d->classes, "%s", classes);
+    d->n_images    = d->n_images_classes;
+    d->n_classes   = n_chosen;
+    d->class_names = d->chosen_names;
+    return true;
+}
+
 /* The end of a permutation is held out; both sides keep the order of the files. */
 static bool divide(Dataset *d, const DatasetOptions *o, Error *err) {
     const int64_t n = d->n_images, n_held = llround((double)n * o->held_out_ratio);
@@ -179,6 +205,7 @@ bool dataset_open(Dataset **out, const DatasetOptions *options, Error *err) {
     if (!choose_shape(d, options->image_size, err)) goto done;
     preprocess_text(&d->preprocess, d->mean, d->sd, d->channels, d->preprocess_text);
     d->n_images_split = d->n_images;
+    if (!choose_classes(d, options->classes, err)) goto done;
     if (options->limit > 0 && options->limit < d->n_images) d->n_images = options->limit;
     d->n_images_limited = d->n_images;
     if (!divide(d, options, err)) goto done;
@@ -194,22 +221,30 @@ void dataset_close(Dataset *d) {
     if (d == NULL) return;
     if (d->kind != NULL) d->kind->close(d);
     free(d->chosen);
+    free(d->of_classes);
+    free(d->renumbered);
+    free(d->chosen_names);
     free(d);
 }
 
-/* Limited: every (n_images_split/n_images)th, so that a split sorted by class keeps all its classes. */
+/* Limited: every (n_images_classes/n_images)th, so that a split sorted by class keeps all its classes. */
 int64_t dataset_source(const Dataset *d, int64_t index) {
     CHECK(index >= 0 && index < d->n_images, "image %lld of %lld", (long long)index, (long long)d->n_images);
     const int64_t n = d->chosen != NULL ? d->n_images_limited : d->n_images;
     if (d->chosen != NULL) index = d->chosen[index];
-    return n == d->n_images_split ? index : (int64_t)((__int128)index * d->n_images_split / n);
+    const int64_t whole = d->of_classes != NULL ? d->n_images_classes : d->n_images_split;
+    if (n != whole) index = (int64_t)((__int128)index * whole / n);
+    return d->of_classes != NULL ? d->of_classes[index] : index;
 }
+
+static int renumbered(const Dataset *d, int label) { return d->renumbered != NULL && label >= 0 ? d->renumbered[label] : label; }
 
 bool dataset_view(const Dataset *d, int64_t index, Image *image, int *label, Error *err) {
     *image = (Image){0};
     const bool ok = d->kind->view(d, dataset_source(d, index), image, label, err) &&
                     (!d->preprocess.apply_exif || image_apply_orientation(image, err));
-    if (!ok) image_free(image);
+    if (ok) *label = renumbered(d, *label);
+    else    image_free(image);
     return ok;
 }
 
@@ -223,6 +258,7 @@ bool dataset_read(const Dataset *d, int64_t index, uint8_t *pixels, int *label, 
         error_in(err, d->path);
     }
     ok = ok && preprocess_apply(&d->preprocess, &image, pixels, err);
+    if (ok) *label = renumbered(d, *label);
     image_free(&image);
     return ok;
 }

@@ -44,6 +44,7 @@ typedef struct DatasetOptions {
     DatasetPart part;          /* of what limit leaves: which side of the division */
     double      held_out_ratio;      /* share that is held out, in [0, 1), rounded to whole images; neither side may be empty */
     uint64_t    held_out_seed;       /* of the permutation whose end is held out */
+    const char *classes;       /* only images of these, as class_choice.h reads it; NULL or "": all. Comes before the limit */
 } DatasetOptions;
 
 struct Dataset {
@@ -52,10 +53,15 @@ struct Dataset {
     char        split[8];                      /* "train", "test" */
     char        path[DATASET_PATH_BYTES];      /* directory read; "" when generated */
     int64_t     n_images;                      /* after limit and division */
-    int64_t     n_images_split;                /* before both */
+    int64_t     n_images_split;                /* before both, and before the choice of classes */
+    int64_t     n_images_classes;              /* of the classes chosen; else the same */
     int64_t     n_images_limited;              /* after limit, before division */
     DatasetPart part;
     int64_t    *chosen;                        /* (n_images) places of a part among the limited, ascending; NULL: the whole */
+    int64_t    *of_classes;                    /* (n_images_classes) places of the classes' images in the split, ascending; NULL: all classes */
+    int        *renumbered;                    /* new number of each of the kind's classes, -1 not chosen; NULL: all classes */
+    char        classes[64];                   /* the choice as it was given; "": all */
+    const char **chosen_names;                 /* owns class_names where classes are chosen */
     int         n_classes;                     /* 0: unlabelled, all labels -1 */
     const char *const *class_names;            /* n_classes strings */
     int         height, width, channels;       /* of what dataset_read writes */
@@ -78,6 +84,7 @@ struct DatasetKind {
                                                   arguments: what follows "name:", else "" */
     bool   (*view)(const Dataset *d, int64_t index, Image *image, int *label, Error *err);
                                                /* native pixels, d->channels of them; index before limit */
+    int    (*label)(const Dataset *d, int64_t index);    /* of an image before limit, without decoding it */
     bool   (*digest)(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err);   /* reads the sources again */
     void   (*close)(Dataset *d);
     bool   (*hash)(const Dataset *d, int64_t index, uint64_t *hash, Error *err);

@@ -344,6 +344,7 @@ static bool put_data(JsonSink *s, const Dataset *d, char digest[SHA256_TEXT_SIZE
     json_put_text(s, "digest", digest);
     json_put_text(s, "preprocess", d->preprocess_text);
     json_put_bool(s, "synthetic", d->synthetic);
+    if (d->classes[0] != '\0') json_put_text(s, "classes", d->classes);
     return true;
 }
 
@@ -353,9 +354,10 @@ static void warn_of_data(Result *r, const Dataset *d, const char *digest) {
     if (d->synthetic) result_warn(r, WARN_synthetic_data);
     if (known != NULL && strcmp(known, digest) != 0) result_warn_detail(r, WARN_data_unknown, "%s %s", d->name, d->split);
     const int64_t n = d->chosen != NULL ? d->n_images_limited : d->n_images;
-    if (n < d->n_images_split)
+    const int64_t whole = d->of_classes != NULL ? d->n_images_classes : d->n_images_split;      /* some classes are a task of their own */
+    if (n < whole)
         result_warn_detail(r, WARN_data_limited, "%lld of the %lld images of %s %s", (long long)n,
-                           (long long)d->n_images_split, d->name, d->split);
+                           (long long)whole, d->name, d->split);
 }
 
 bool result_set_data(Result *r, const Dataset *d, Error *err) {

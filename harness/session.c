@@ -42,7 +42,7 @@ bool session_data(Dataset **out, const DataChoice *c, const Model *m, Error *err
     const bool         folder = kind == NULL || kind->needs_path;
     const char        *preset = c->preprocess != NULL ? c->preprocess : folder ? "deit" : "none";
     return dataset_open(out, &(DatasetOptions){.name_or_dir = c->name_or_dir, .split = c->split, .preprocess = preset,
-                                               .image_size = strcmp(preset, "none") == 0 ? 0 : height, .limit = c->limit}, err);
+                                               .image_size = strcmp(preset, "none") == 0 ? 0 : height, .limit = c->limit, .classes = c->classes}, err);
 }
 
 bool session_result_of_machine(Result **out, const char *kind, const json_t *experiment, int argc, char *const *argv, Error *err) {

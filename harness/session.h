@@ -22,6 +22,7 @@ void session_warn_loading(Result *r, const char *warning);
 typedef struct DataChoice {
     const char *name_or_dir, *split, *preprocess;   /* split NULL: test; preprocess NULL: deit for folders, else none */
     int         limit;
+    const char *classes;             /* data.classes; NULL: all */
 } DataChoice;
 
 /* At the model's image size. */

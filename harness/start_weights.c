@@ -26,11 +26,12 @@ done:
 bool start_weights(Model *m, const TrainSettings *s, const char *file, StartingWeights *out, Error *err) {
     *out = (StartingWeights){0};
     if (file != NULL && s->init_from[0] != '\0') return FAIL(err, "/train/init_from", "cannot be given beside --weights");
+    if (file == NULL && s->new_head) return FAIL(err, "/train/new_head", "is for starting weights of the same kind (--weights), and there are none");
     params_init(m->params, (uint64_t)s->seed);
     if (s->init_from[0] != '\0') {
         if (!from_other(m, s, out, err)) return false;
         file = s->init_from_weights;
-    } else if (file != NULL && !model_load(m, file, (LoadOptions){.new_head = true}, out->sha256, out->warning, err)) {
+    } else if (file != NULL && !model_load(m, file, (LoadOptions){.new_head = true, .any_head_new = s->new_head}, out->sha256, out->warning, err)) {
         return false;
     }
     if (out->warning[0] != '\0') fprintf(stderr, "warning: %s: %s\n", file, out->warning);

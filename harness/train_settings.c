@@ -53,6 +53,7 @@ const Field train_fields[] = {
     TEXT_FIELD(TrainSettings, init_from,       "",               "start from a trained model of another kind: a preset or a model file (.json)"),
     TEXT_FIELD(TrainSettings, init_from_weights, "",             "its weights; their digest is recorded, not their path"),
     TEXT_FIELD(TrainSettings, init_rule,       "",               "how its tensors become this model's; what there is depends on the kind"),
+    BOOL_FIELD(TrainSettings, new_head,        false,            "starting weights of the same kind: the classifier stays new even where its size fits, for other classes"),
     TEXT_FIELD(TrainSettings, sparse_labels,   "",                "directory of a teacher's stored labels (`morbench labels`), learnt instead of the data's"),
     FIELDS_END,
 };

@@ -30,6 +30,7 @@ typedef struct TrainSettings {
     int       distill;                                  /* DISTILL_ */
     double    label_weight, distill_weight, distill_temperature, distill_tokens;
     FieldText init_from, init_from_weights, init_rule;
+    bool      new_head;          /* starting weights: but for the classifier */
     FieldText sparse_labels;
 } TrainSettings;
 

@@ -230,6 +230,9 @@ bool model_load(Model *m, const char *path, LoadOptions options, char sha256[65]
         if (!is_float(e)) {
             snprintf(text, sizeof text, "is %s", safe_dtype_name(e->dtype));
             complain(&typed, p->name, text);
+        } else if (options.any_head_new && is_head(p->name)) {
+            snprintf(text, sizeof text, "%s left at its initial values, as asked for", p->name);
+            complain(&noted, text, "");
         } else if (same_shape(e, p->tensor)) {
             if (!to_real(e, p->tensor->data, err)) goto done;
         } else if (adapt(m, p, e, err)) {

@@ -112,6 +112,7 @@ void model_count_images(const Model *m, const ModelOutput *y, int B, bool traini
 
 typedef struct LoadOptions {
     bool new_head;                   /* leave out a classifier of another size, keeping the initial one */
+    bool any_head_new;               /* and one of the same size too: the classes are others */
     bool allow_nonfinite;
     bool other_recursions;           /* trained with another number of recursions: what each has of its own (routers.R., loop.R.) is left out where there
                                         are fewer now, and further ones take those of the last trained one */

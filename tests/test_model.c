@@ -415,6 +415,25 @@ static void a_classifier_of_the_same_size_is_loaded_even_so(void **state) {
     model_destroy(n);
 }
 
+static void a_classifier_for_other_classes_stays_new_whatever_its_size(void **state) {
+    (void)state;
+    Model *m = vit_of(SMALL, 1), *n = vit_of(SMALL, 2), *untouched = vit_of(SMALL, 2);
+    Error  err = {0};
+    char   warning[512];
+    save(m);
+    check(model_load(n, path, (LoadOptions){.new_head = true, .any_head_new = true}, NULL, warning, &err), &err);
+    for (int i = 0; i < params_count(n->params); i++) {
+        const Param  *p     = params_at(n->params, i);
+        const bool    head  = strncmp(p->name, "head", 4) == 0;
+        const Tensor *equal = params_find((head ? untouched : m)->params, p->name)->tensor;
+        assert_memory_equal(p->tensor->data, equal->data, (size_t)tensor_count(equal) * sizeof(Real));
+    }
+    assert_string_equal(warning, "head.weight left at its initial values, as asked for, head.bias left at its initial values, as asked for");
+    model_destroy(m);
+    model_destroy(n);
+    model_destroy(untouched);
+}
+
 static void only_the_classifier_may_be_of_another_size(void **state) {
     (void)state;
     Model *m = vit_of(SMALL, 1);
@@ -546,6 +565,7 @@ int main(void) {
         cmocka_unit_test(an_old_error_does_not_disturb_a_load),
         cmocka_unit_test(a_classifier_of_another_size_is_left_out_on_request_only),
         cmocka_unit_test(a_classifier_of_the_same_size_is_loaded_even_so),
+        cmocka_unit_test(a_classifier_for_other_classes_stays_new_whatever_its_size),
         cmocka_unit_test(only_the_classifier_may_be_of_another_size),
         cmocka_unit_test(positions_of_another_grid_are_resampled_with_a_warning),
         cmocka_unit_test(positions_that_are_no_square_grid_are_refused),

@@ -33,6 +33,6 @@ static bool digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err) {
 
 const DatasetKind dataset_kind_cifar10 = {
     .name = "cifar10", .title = "CIFAR-10, 32x32 colour, 10 classes",
-    .open = open_split, .view = in_memory_view, .digest = digest, .close = in_memory_close,
+    .open = open_split, .view = in_memory_view, .label = in_memory_label, .digest = digest, .close = in_memory_close,
     .probe = {"data_batch_1.bin", "test_batch.bin"}, .advice = "run: morbench data fetch cifar10",
 };

@@ -42,6 +42,6 @@ static bool digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err) {
 
 const DatasetKind dataset_kind_cifar100 = {
     .name = "cifar100", .title = "CIFAR-100, 32x32 colour, 100 classes",
-    .open = open_split, .view = in_memory_view, .digest = digest, .close = in_memory_close,
+    .open = open_split, .view = in_memory_view, .label = in_memory_label, .digest = digest, .close = in_memory_close,
     .probe = {"train.bin", "test.bin"}, .advice = "run: morbench data fetch cifar100",
 };

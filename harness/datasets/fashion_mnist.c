@@ -134,7 +134,7 @@ static bool digest(const Dataset *d, char hex[SHA256_TEXT_SIZE], Error *err) {
 
 const DatasetKind dataset_kind_fashion_mnist = {
     .name = "fashion_mnist", .title = "Fashion-MNIST, 28x28 grey, 10 classes",
-    .open = open_split, .view = in_memory_view, .digest = digest, .close = in_memory_close,
+    .open = open_split, .view = in_memory_view, .label = in_memory_label, .digest = digest, .close = in_memory_close,
     .probe      = {"train-images-idx3-ubyte", "t10k-images-idx3-ubyte"},
     .system_dir = "/usr/share/datasets/fashion-mnist",
     .advice     = "install the package dataset-fashion-mnist or run: morbench data fetch fashion_mnist",

@@ -297,6 +297,11 @@ static bool view(const Dataset *d, int64_t index, Image *image, int *label, Erro
     return true;
 }
 
+static int label_of(const Dataset *d, int64_t index) {
+    const Folder *f = d->state;
+    return f->label[index];
+}
+
 static int64_t damaged(const Dataset *d, const char **first) {
     const Folder *f = d->state;
     int64_t       n = 0;
@@ -366,5 +371,5 @@ static void close_split(Dataset *d) {
 
 const DatasetKind dataset_kind_image_folder = {
     .name = "image_folder", .title = "a folder of photographs, one subfolder a class",
-    .open = open_split, .view = view, .digest = digest, .close = close_split, .hash = hash_file, .damaged = damaged, .needs_path = true,
+    .open = open_split, .view = view, .label = label_of, .digest = digest, .close = close_split, .hash = hash_file, .damaged = damaged, .needs_path = true,
 };

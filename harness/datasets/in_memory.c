@@ -13,6 +13,11 @@ bool in_memory_view(const Dataset *d, int64_t index, Image *image, int *label, E
     return true;
 }
 
+int in_memory_label(const Dataset *d, int64_t index) {
+    const InMemory *m = d->state;
+    return m->labels[index];
+}
+
 void in_memory_close(Dataset *d) {
     InMemory *m = d->state;
     if (m == NULL) return;

@@ -11,6 +11,7 @@ typedef struct InMemory {
 } InMemory;
 
 bool in_memory_view (const Dataset *d, int64_t index, Image *image, int *label, Error *err);
+int  in_memory_label(const Dataset *d, int64_t index);
 void in_memory_close(Dataset *d);
 
 #endif

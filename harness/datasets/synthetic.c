@@ -13,7 +13,7 @@ enum { MAX_SIDE = 4096, MAX_CLASSES = 100000, MAX_IMAGES = 1 << 30 };
 
 typedef struct Synthetic {
     RngStream pixels, labels;
-    int       height, width;
+    int       height, width, n_classes;
     char      description[128];
     char    (*names)[24];
     const char **name_pointers;
@@ -71,6 +71,7 @@ static bool open_split(Dataset *d, const DatasetOptions *o, const char *argument
     s->labels = rng_stream(o->seed, train ? "synthetic train labels" : "synthetic test labels");
     s->height = height;
     s->width  = width;
+    s->n_classes = n_classes;
     snprintf(s->description, sizeof s->description, "synthetic:%dx%dx%d:%d:%d %s seed %llu", height, width, channels,
              n_classes, n_images, d->split, (unsigned long long)o->seed);
     d->n_images    = n_images;
@@ -87,6 +88,12 @@ static bool open_split(Dataset *d, const DatasetOptions *o, const char *argument
     return d->kind->digest(d, d->digest, err);
 }
 
+/* Among all its classes, of which a data set may keep some. */
+static int label_of(const Dataset *d, int64_t index) {
+    const Synthetic *s = d->state;
+    return (int)rng_below(s->labels, (RngKey){.image = index}, s->n_classes);
+}
+
 static bool view(const Dataset *d, int64_t index, Image *image, int *label, Error *err) {
     const Synthetic *s = d->state;
     if (!image_create(image, s->width, s->height, d->channels, err)) return false;
@@ -95,7 +102,7 @@ static bool view(const Dataset *d, int64_t index, Image *image, int *label, Erro
         const uint64_t bits = rng_bits(s->pixels, (RngKey){.image = index, .channel = i});
         for (int64_t j = 0; j < 8 && i + j < n; j++) image->owner[i + j] = (uint8_t)(bits >> (8*j));
     }
-    *label = (int)rng_below(s->labels, (RngKey){.image = index}, d->n_classes);
+    *label = label_of(d, index);
     return true;
 }
 
@@ -115,5 +122,5 @@ static void close_split(Dataset *d) {
 
 const DatasetKind dataset_kind_synthetic = {
     .name = "synthetic", .title = "seeded noise of any shape, not data",
-    .open = open_split, .view = view, .digest = digest, .close = close_split,
+    .open = open_split, .view = view, .label = label_of, .digest = digest, .close = close_split,
 };
