@@ -69,10 +69,12 @@ json_t *sweep_to_json(const Sweep *s);
 
 /* Reads the state of cell i from its directory; one that another experiment beside this has done is taken over. */
 bool store_look(Sweep *s, int i, Error *err);
-/* *fd -1: another process holds it. i STORE_PLAN: DIR/experiment.json. */
-enum { STORE_PLAN = -1 };
+/* *fd -1: another process holds it. i STORE_PLAN: DIR/experiment.json; STORE_TIMING: DIR/.timing. */
+enum { STORE_PLAN = -1, STORE_TIMING = -2 };
 bool store_lock(const Sweep *s, int i, int *fd, Error *err);
 void store_unlock(const Sweep *s, int i, int fd);
+/* The file of a lock is there: somebody holds it, or was killed. */
+bool store_lock_is_left(const Sweep *s, int i);
 /* Of a cell that is done: takes away what a process left that was killed right after. */
 bool store_tidy(const Sweep *s, int i, Error *err);
 /* DIR/config.json of cell i, its needs resolved to paths. *threads and backend: of the run that a checkpoint there is of, else as now. */

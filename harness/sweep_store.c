@@ -142,8 +142,15 @@ static bool lock_path(const Sweep *s, int i, char path[LOCK_PATH], Error *err) {
     const char *name = strrchr(s->dir, '/');
     snprintf(path, LOCK_PATH, "%s/.locks", s->root);
     if (!file_make_dirs(path, err)) return false;
-    snprintf(path, LOCK_PATH, "%s/.locks/%s%s", s->root, i == STORE_PLAN ? "plan-" : "", i != STORE_PLAN ? s->e->cell[i].id : name != NULL ? name + 1 : s->dir);
+    if (i >= 0) snprintf(path, LOCK_PATH, "%s/.locks/%s", s->root, s->e->cell[i].id);
+    else        snprintf(path, LOCK_PATH, "%s/.locks/%s-%s", s->root, i == STORE_PLAN ? "plan" : "timing", name != NULL ? name + 1 : s->dir);
     return true;
+}
+
+bool store_lock_is_left(const Sweep *s, int i) {
+    char  path[LOCK_PATH];
+    Error unused = {0};
+    return lock_path(s, i, path, &unused) && access(path, F_OK) == 0;
 }
 
 bool store_lock(const Sweep *s, int i, int *fd, Error *err) {

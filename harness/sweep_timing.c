@@ -7,6 +7,7 @@
 #include "engine/clock.h"
 #include "engine/file.h"
 #include "harness/interrupt.h"
+#include "harness/result.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -91,6 +92,15 @@ static void result_dir(const Sweep *s, int i, char path[SWEEP_PATH + 256]) {
     snprintf(path, SWEEP_PATH + 256, "%s/.timing/%s-%s_b%d_t%d%s", s->dir, c->name, c->id, c->batch, c->threads, c->train_step ? "_train" : "");
 }
 
+static bool is_interrupted(const char *path) {
+    json_t    *run    = NULL;
+    Error      unused = {0};
+    const bool loaded = result_load(&run, path, &unused);
+    const bool yes    = loaded && strcmp(json_string_value(json_object_get(run, "status")), "interrupted") == 0;
+    json_decref(run);
+    return yes;
+}
+
 /* Moves what a session left to the cells' directories, run.json last. */
 static bool collect(Sweep *s, Error *err) {
     for (int i = 0; i < s->e->n_cells; i++) {
@@ -100,6 +110,10 @@ static bool collect(Sweep *s, Error *err) {
         snprintf(from, sizeof from, "%s/run.json", dir);
         snprintf(to, sizeof to, "%s/run.json", s->at[i].dir);
         if (access(from, F_OK) != 0) continue;
+        if (is_interrupted(from)) {                              /* it is measured anew */
+            unlink(from);
+            continue;
+        }
         if (!file_make_dirs(s->at[i].dir, err)) return false;
         if (rename(from, to) != 0) {
             FAIL_STATUS(err, file_exit_status(errno), "", "cannot be moved to its place: %s", strerror(errno));
@@ -141,7 +155,7 @@ static bool gather(Sweep *s, int first, Session *out, Error *err) {
     return strlen(out->configs) + 1 < LIST_BYTES && strlen(out->weights) + 1 < LIST_BYTES ? true : FAIL(err, "--out", "the paths are too long to time these cells together");
 }
 
-static bool measure(Sweep *s, const Session *m, int lock, bool *stopped, Error *err) {
+static bool measure(Sweep *s, const Session *m, int hold, bool *stopped, Error *err) {
     const Cell *c = &s->e->cell[m->cell[0]];
     char        threads[16], batch[16], dir[SWEEP_PATH + 32], prefix[64];
     const char *argv[SESSION_WORDS];
@@ -156,17 +170,17 @@ static bool measure(Sweep *s, const Session *m, int lock, bool *stopped, Error *
     if (data_of(c)[0] != '\0') argv[n++] = "--data", argv[n++] = data_of(c), argv[n++] = "--preprocess", argv[n++] = c->data.preprocess;
     if (c->train_step) argv[n++] = "--train";
     argv[n] = NULL;
-    return child_run(argv, &(Child){prefix, lock, s->deadline_ns, s->quiet}, stopped, err);
+    return child_run(argv, &(Child){prefix, hold, s->deadline_ns, s->quiet}, stopped, err);
 }
 
-static bool run_session(Sweep *s, Session *m, Error *err) {
+static bool run_session(Sweep *s, Session *m, int hold, Error *err) {
     bool  stopped;
     Error why = {0};
     int   lock = -1;
     const bool smoke = strcmp(s->e->cell[m->cell[0]].profile, "smoke") == 0;      /* says nothing that a busy machine could spoil */
     if (!smoke && !machine_lock_wait(s, true, &lock, err)) return false;
     if (!s->quiet) fprintf(stderr, "timing %d cells, batch %d, %d threads, %s\n", m->n, s->e->cell[m->cell[0]].batch, s->e->cell[m->cell[0]].threads, s->e->cell[m->cell[0]].profile);
-    const bool ok = measure(s, m, lock, &stopped, &why);
+    const bool ok = measure(s, m, hold, &stopped, &why);
     if (lock >= 0) close(lock);
     if (interrupted(err)) return false;
     if (stopped) return FAIL_STATUS(err, EXIT_TERMINATED, "--minutes", "time is up while cells were timed; the same command times them anew");
@@ -180,29 +194,46 @@ static bool run_session(Sweep *s, Session *m, Error *err) {
     return true;
 }
 
-bool sweep_time(Sweep *s, Error *err) {
-    char     dir[SWEEP_PATH + 32];
-    int      hold = -1;
-    bool     ok = true, any = false;
-    Session *m = malloc(sizeof *m);
-    if (m == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
-    session_dir(s, dir);
-    for (int i = 0; i < s->e->n_cells; i++) any |= is_missing(s, i);
-    if (any) {                                                   /* two processes would write to one .timing */
-        ok = file_make_output_dir(dir, err);
-        hold = ok ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-        if (hold >= 0 && flock(hold, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) ok = FAIL(err, "", "another process times cells in %.400s; wait for it", s->dir);
+/* One process at a time writes to .timing; others wait, and then find what it did. *fd is also its bench's. */
+static bool hold_timing(Sweep *s, int *fd, Error *err) {
+    bool told = false;
+    for (;;) {
+        if (!store_lock(s, STORE_TIMING, fd, err)) return false;
+        if (*fd >= 0) break;
+        if (!told && !s->quiet) fprintf(stderr, "waiting for another process that times cells of %s\n", s->dir);
+        told = true;
+        nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+        if (interrupted(err)) return false;
+        if (sweep_out_of_time(s)) return FAIL_STATUS(err, EXIT_TERMINATED, "--minutes", "time is up while another process timed; the same command goes on");
     }
-    ok = ok && (!any || collect(s, err));
-    for (int i = 0; ok && i < s->e->n_cells; i++) {
+    for (int i = 0; i < s->e->n_cells; i++)
+        if (s->e->cell[i].kind == CELL_TIME && s->at[i].state != CELL_DONE && !store_look(s, i, err)) return false;
+    return true;
+}
+
+static bool time_all(Sweep *s, Session *m, int hold, Error *err) {
+    for (int i = 0; i < s->e->n_cells; i++) {
         if (!is_missing(s, i) || !is_ready(s, i)) continue;
         for (int k = i + 1; k < s->e->n_cells; k++)
             if (is_missing(s, k) && together(&s->e->cell[i], &s->e->cell[k])) is_ready(s, k);
-        ok = gather(s, i, m, err) && run_session(s, m, err);
-        if (ok && sweep_out_of_time(s)) ok = FAIL_STATUS(err, EXIT_TERMINATED, "--minutes", "time is up; the same command goes on");
+        if (!gather(s, i, m, err) || !run_session(s, m, hold, err)) return false;
+        if (sweep_out_of_time(s)) return FAIL_STATUS(err, EXIT_TERMINATED, "--minutes", "time is up; the same command goes on");
     }
-    if (ok && any) nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    if (hold >= 0) close(hold);
+    return true;
+}
+
+bool sweep_time(Sweep *s, Error *err) {
+    char dir[SWEEP_PATH + 32];
+    int  hold = -1;
+    session_dir(s, dir);
+    bool any = access(dir, F_OK) == 0 || store_lock_is_left(s, STORE_TIMING);       /* one that was killed may have left them */
+    for (int i = 0; i < s->e->n_cells; i++) any |= is_missing(s, i);
+    if (!any) return true;
+    Session *m  = malloc(sizeof *m);
+    bool     ok = m != NULL || FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
+    ok = ok && hold_timing(s, &hold, err) && collect(s, err) && time_all(s, m, hold, err);
+    if (ok) nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    store_unlock(s, STORE_TIMING, hold);
     free(m);
     return ok;
 }

@@ -98,12 +98,14 @@ trains() { for _ in $(seq 300); do [ "$(find array/sweep -name 'checkpoint-*' 2>
 
 holds "an undisturbed sweep, for comparison" env OMP_NUM_THREADS=1 "$morbench" run sweep.json --out undisturbed/sweep --quiet
 
-"$here"/../scripts/slurm/submit.sh sweep.json 3 --out array/sweep --no-timing -- --cpus-per-task=1 >jobs 2>said
-array=$(sed -n 1p jobs) last=$(sed -n 2p jobs)
+"$here"/../scripts/slurm/submit.sh sweep.json 3 --out array/sweep --no-timing -- --cpus-per-task=1 >numbers 2>said
+array=$(sed -n 1p numbers) last=$(sed -n 2p numbers)
 holds "the array is submitted" test -n "$array" -a -n "$last"
 holds "its tasks train" trains 2
-logged() { # file, pattern
-    for _ in $(seq 900); do grep -q "$2" "$1" 2>/dev/null && return 0; sleep 0.1; done
+# Slurm lets two minutes pass before a requeued job may start; asked to, it starts it at once
+hurry() { scontrol update "JobId=$1" StartTime=now >/dev/null 2>&1; }
+logged() { # file, pattern, job to hurry or nothing
+    for _ in $(seq 1200); do grep -q "$2" "$1" 2>/dev/null && return 0; [ -z "${3:-}" ] || hurry "$3"; sleep 0.2; done
     tail -n 3 "$1" >&2
     return 1
 }
@@ -114,8 +116,8 @@ cancel() {
 holds "a task that is cancelled saves what it had" cancel
 holds "another is requeued while it trains" bash -c "scontrol requeue ${array}_2"
 holds "the cancelled one is put back" scontrol requeue "${array}_1"
-for task in 1 2; do scontrol update "JobId=${array}_$task" StartTime=now 2>/dev/null; done
-for task in 1 2 3; do holds "task $task ends well" wait_state "${array}_$task" COMPLETED; done
+ends_well() { logged "array/sweep/logs/${array}_$1.log" 'ended with 0' "${array}_$1" && wait_state "${array}_$1" COMPLETED; }
+for task in 1 2 3; do holds "task $task ends well" ends_well $task; done
 holds "the report waits for all of them" wait_state "$last" COMPLETED
 holds "the array has exactly the cells of the undisturbed sweep, byte for byte" equal undisturbed/sweep array/sweep
 holds "and left no lock and nothing half written" test -z "$(find array -name '.tmp-*' -o -name 'checkpoint-*' -o -path '*/.locks/*')"
@@ -123,12 +125,11 @@ holds "tables were made" test -s array/sweep/table.md
 
 # ---- out of time: a task is requeued by itself ----
 sed 's/"epochs": 250/"epochs": 15000/; s/\[1, 2, 3\]/[1]/; s/\[1, 2\]/[1]/' sweep.json >long.json
-"$here"/../scripts/slurm/submit.sh long.json 1 --out long/long --minutes 1 --no-timing -- --cpus-per-task=1 >jobs 2>said
-job=$(sed -n 1p jobs)
+"$here"/../scripts/slurm/submit.sh long.json 1 --out long/long --minutes 1 --no-timing -- --cpus-per-task=1 >numbers 2>said
+job=$(sed -n 1p numbers)
 holds "a task whose minutes are over is requeued" logged "long/long/logs/${job}_1.log" 'not done yet: requeued'
-scontrol update "JobId=${job}_1" StartTime=now 2>/dev/null          # Slurm lets two minutes pass before it starts a requeued job
-holds "and goes on from what it saved" logged "long/long/logs/${job}_1.log" ': goes on'
-scancel "$job" "$(sed -n 2p jobs)"
+holds "and goes on from what it saved" logged "long/long/logs/${job}_1.log" ': goes on' "${job}_1"
+scancel "$job" "$(sed -n 2p numbers)"
 wait_state "${job}_1" "CANCELLED|FAILED|COMPLETED"
 
 # ---- no file system in common ----
