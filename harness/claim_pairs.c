@@ -8,28 +8,20 @@
 /* ---- groups ---- */
 
 void claim_groups_free(ClaimGroups *g) {
-    for (int i = 0; i < g->n; i++) {
-        free(g->group[i].key);
-        free(g->group[i].row);
-    }
+    for (int i = 0; i < g->n; i++) free(g->group[i].row);
     free(g->group);
     *g = (ClaimGroups){0};
 }
 
-static bool add_row(ClaimGroups *g, char *key, int row, int n_rows) {
+static bool add_row(ClaimGroups *g, const char *key, int row, int n_rows) {
     int i = 0;
     while (i < g->n && strcmp(g->group[i].key, key) != 0) i++;
     if (i == g->n) {
         ClaimGroup *grown = realloc(g->group, (size_t)(g->n + 1) * sizeof *grown);
         int        *rows  = grown != NULL ? calloc((size_t)n_rows, sizeof *rows) : NULL;
         if (grown != NULL) g->group = grown;
-        if (rows == NULL) {
-            free(key);
-            return false;
-        }
+        if (rows == NULL) return false;
         g->group[g->n++] = (ClaimGroup){.key = key, .row = rows};
-    } else {
-        free(key);
     }
     g->group[i].row[g->group[i].n++] = row;
     return true;
@@ -38,12 +30,16 @@ static bool add_row(ClaimGroups *g, char *key, int row, int n_rows) {
 bool claim_groups_find(ClaimGroups *g, const ClaimRuns *c, const json_t *selection) {
     const int n_rows = c->report->n_rows;
     *g = (ClaimGroups){0};
-    for (int i = 0; selection != NULL && i < n_rows; i++) {
-        if (!claim_selects(c, selection, i)) continue;
-        char *key = claim_model_key(c, i);
-        if (key == NULL || !add_row(g, key, i, n_rows)) return false;
-    }
+    for (int i = 0; selection != NULL && i < n_rows; i++)
+        if (claim_selects(c, selection, i) && !add_row(g, c->model_key[i], i, n_rows)) return false;
     return true;
+}
+
+bool claim_group_all(ClaimGroup *out, const ClaimRuns *c, const ClaimGroup *g) {
+    *out = (ClaimGroup){.row = calloc((size_t)c->report->n_rows + 1, sizeof *out->row)};
+    for (int i = 0; out->row != NULL && i < c->report->n_rows; i++)
+        if (strcmp(c->model_key[i], g->key) == 0) out->row[out->n++] = i;
+    return out->row != NULL;
 }
 
 /* ---- pairs ---- */

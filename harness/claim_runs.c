@@ -23,18 +23,6 @@ static const json_t *training_of(const Report *r, const json_t *run) {
     return NULL;
 }
 
-bool claim_runs_open(ClaimRuns *out, const Report *report, Error *err) {
-    *out = (ClaimRuns){.report = report, .trained = calloc((size_t)report->n_rows + 1, sizeof *out->trained)};
-    if (out->trained == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for %d runs", report->n_rows);
-    for (int i = 0; i < report->n_rows; i++) out->trained[i] = training_of(report, report->row[i].run);
-    return true;
-}
-
-void claim_runs_close(ClaimRuns *c) {
-    free(c->trained);
-    *c = (ClaimRuns){0};
-}
-
 /* ---- values ---- */
 
 static json_t *layers(const json_t *run) {
@@ -176,7 +164,7 @@ static bool put(json_t *to, const char *key, const json_t *value) {
     return json_object_set_new(to, key, value != NULL ? json_incref((json_t *)value) : json_null()) == 0;
 }
 
-char *claim_model_key(const ClaimRuns *c, int row) {
+static char *model_key(const ClaimRuns *c, int row) {
     const json_t *run = c->report->row[row].run, *settings = report_at(run, "/model/settings"), *trained = report_at(c->trained[row], "/model/settings");
     json_t       *key = json_object();
     bool          ok  = put(key, "name", report_at(run, "/model/name")) && put(key, "settings", settings);
@@ -231,4 +219,22 @@ void claim_seed(const ClaimRuns *c, int row, char seed[80]) {
     const char   *weights = text_at(c->report->row[row].run, "/model/weights_sha256");
     if (json_is_integer(value)) snprintf(seed, 80, "seed %lld", (long long)json_integer_value(value));
     else snprintf(seed, 80, "%s%s", weights != NULL ? "weights " : "", weights != NULL ? weights : "");
+}
+
+/* ---- together ---- */
+
+bool claim_runs_open(ClaimRuns *out, const Report *report, Error *err) {
+    const size_t n = (size_t)report->n_rows + 1;
+    *out = (ClaimRuns){.report = report, .trained = calloc(n, sizeof *out->trained), .model_key = calloc(n, sizeof *out->model_key)};
+    bool ok = out->trained != NULL && out->model_key != NULL;
+    for (int i = 0; ok && i < report->n_rows; i++) out->trained[i] = training_of(report, report->row[i].run);
+    for (int i = 0; ok && i < report->n_rows; i++) ok = (out->model_key[i] = model_key(out, i)) != NULL;
+    return ok || FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for %d runs", report->n_rows);
+}
+
+void claim_runs_close(ClaimRuns *c) {
+    for (int i = 0; c->model_key != NULL && i < c->report->n_rows; i++) free(c->model_key[i]);
+    free(c->model_key);
+    free(c->trained);
+    *c = (ClaimRuns){0};
 }

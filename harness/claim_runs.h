@@ -16,6 +16,8 @@
 typedef struct ClaimRuns {
     const Report  *report;
     const json_t **trained;          /* of each row: the training run of its weights; NULL: none */
+    char         **model_key;        /* of each row: what tells one model from another, kind and settings, and those it was trained
+                                        with where they differ */
 } ClaimRuns;
 
 bool claim_runs_open(ClaimRuns *out, const Report *report, Error *err);
@@ -27,9 +29,6 @@ bool claim_selection_check(const json_t *selection, const char *where, Error *er
 bool claim_selects(const ClaimRuns *c, const json_t *selection, int row);
 /* "router token, kv share": the last names of the pointers and what is wanted. free(); NULL: no memory. */
 char *claim_selection_text(const json_t *selection);
-
-/* What tells one model from another: kind and settings, and those it was trained with where they differ. free(); NULL: no memory. */
-char *claim_model_key(const ClaimRuns *c, int row);
 
 /* How a trained model came about and was tested, seed aside: runs that agree in it differ in their model only. free(); NULL: no memory. */
 char *claim_training_key(const ClaimRuns *c, int row);

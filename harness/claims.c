@@ -154,8 +154,13 @@ static void decide_comparisons(Judge *j, Error *err) {
 
 static const ClaimField *field_of(const json_t *condition) { return claim_field_find(json_string_value(json_object_get(condition, "field"))); }
 
+/* A condition with "where" looks at all runs of the model, since a model that was chosen for its training is timed by others. */
 static json_t *units_of(Judge *j, const json_t *condition, const ClaimGroup *g) {
-    json_t *units = claim_units(&j->runs, field_of(condition), json_object_get(condition, "where"), g->row, g->n);
+    const json_t *where = json_object_get(condition, "where");
+    ClaimGroup    all   = {0};
+    if (where != NULL && !claim_group_all(&all, &j->runs, g)) j->failed = true;
+    json_t *units = claim_units(&j->runs, field_of(condition), where, where != NULL ? all.row : g->row, where != NULL ? all.n : g->n);
+    free(all.row);
     if (units == NULL) j->failed = true;
     return units;
 }
