@@ -1,4 +1,4 @@
-/* Writes texts from outside into gnuplot, LaTeX, CSV, Markdown and terminals, see escape.h. */
+/* Writes texts from outside into gnuplot, LaTeX, CSV, Markdown, HTML and terminals, see escape.h. */
 #include "harness/escape.h"
 
 #include <ctype.h>
@@ -81,6 +81,21 @@ void escape_markdown(FILE *out, const char *text) {
         if (c[1] == 0 && strchr("\\`*_[]<>&|~#$!", c[0]) != NULL && !in_word) fputc('\\', out);
         fputs(c, out);
         last = c[0];
+    }
+}
+
+void escape_html(FILE *out, const char *text) {
+    char c[5];
+    while (next(&text, c) != 0) {
+        switch (c[0]) {
+        case '&': fputs("&amp;", out); break;
+        case '<': fputs("&lt;", out); break;
+        case '>': fputs("&gt;", out); break;
+        case '"': fputs("&quot;", out); break;
+        case '\'': fputs("&#39;", out); break;
+        case '`': fputs("&#96;", out); break;
+        default: fputs(c, out);
+        }
     }
 }
 

@@ -1,0 +1,297 @@
+/* Which model should I use, and why: what choice.h found, as the first screen of the page. */
+#include "harness/html.h"
+
+#include "harness/choice.h"
+#include "harness/escape.h"
+#include "harness/figure.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What counts as nearly as accurate in the cards: the reader who wants another trade finds it in the table below them. */
+static const double near_best = 0.01;
+
+static const char *label(const Page *p, const Candidate *x) { return p->report->model[x->model].label; }
+
+/* -- who is named -- */
+
+/* Cheapest of those within near_best of the most accurate; all count where no accuracy is known. -1: none. */
+static int cheapest_near_best(const Choice *c, Cost cost) {
+    int found = -1;
+    for (int i = 0; i < c->n; i++) {
+        const Candidate *x = &c->candidate[i];
+        if (!isfinite(x->cost[cost]) || (c->data != NULL && !(x->top1 >= c->candidate[0].top1 - near_best - 1e-12))) continue;
+        if (found < 0 || x->cost[cost] < c->candidate[found].cost[cost]) found = i;
+    }
+    return found;
+}
+
+typedef struct Card { int candidate; bool best, near[N_COSTS], least[N_COSTS]; } Card;
+
+static void name(Card card[], int *n, int candidate, const Card *role) {
+    int k = 0;
+    if (candidate < 0) return;
+    while (k < *n && card[k].candidate != candidate) k++;
+    if (k == *n) card[(*n)++] = (Card){.candidate = candidate};
+    card[k].best = card[k].best || role->best;
+    for (int i = 0; i < N_COSTS; i++) {
+        card[k].near[i]  = card[k].near[i] || role->near[i];
+        card[k].least[i] = card[k].least[i] || role->least[i];
+    }
+}
+
+enum { MAX_CARDS = 1 + 2*N_COSTS };
+
+static int find_cards(Card card[MAX_CARDS], const Choice *c) {
+    int n = 0;
+    if (c->data != NULL) name(card, &n, 0, &(Card){.best = true});
+    for (int k = 0; k < N_COSTS; k++) {
+        Card near = {.candidate = 0}, least = {.candidate = 0};
+        near.near[k] = least.least[k] = true;
+        name(card, &n, cheapest_near_best(c, (Cost)k), &near);
+        name(card, &n, c->least[k], &least);
+    }
+    return n;
+}
+
+/* -- sentences -- */
+
+static const char *const superlative[N_COSTS] = {[COST_LATENCY] = "fastest", [COST_MACS] = "fewest MACs", [COST_PARAMS] = "fewest parameters"};
+
+static void put_roles(FILE *out, const Choice *c, const Card *card) {
+    const char *between = "";
+    bool        near    = false;
+    if (card->best) { fputs("most accurate", out); between = ", "; }
+    for (int k = 0; k < N_COSTS; k++)
+        if (card->least[k]) { fprintf(out, "%s%s of all", between, superlative[k]); between = ", "; }
+    for (int k = 0; k < N_COSTS; k++)
+        if (card->near[k] && !card->least[k]) { fprintf(out, "%s%s", between, superlative[k]); between = ", "; near = true; }
+    if (near && c->data != NULL) fprintf(out, " within %g point of the best", 100*near_best);
+}
+
+/* "18 % less" of a against b; nothing where one is unknown. */
+static bool put_change(FILE *out, const char *between, double a, double b, const char *less, const char *more) {
+    if (!isfinite(a) || !isfinite(b) || !(b > 0)) return false;
+    const double percent = 100*(a/b - 1);
+    if (fabs(percent) < 0.5) fprintf(out, "%sas many %s", between, less);
+    else                     fprintf(out, "%s%.*f %% %s", between, fabs(percent) < 9.5 ? 1 : 0, fabs(percent), percent < 0 ? less : more);
+    return true;
+}
+
+/* A candidate against the most accurate one: what it gives up, what it saves. */
+static void put_against_best(const Page *p, const Choice *c, const Candidate *x) {
+    const Candidate *best = &c->candidate[0];
+    FILE            *out  = p->out;
+    const double     points = 100*(best->top1 - x->top1);
+    html_print(out, "against %s: ", label(p, best));
+    fprintf(out, "%.2f points less accurate%s", points, choice_accuracies_overlap(x, best) ? " (the intervals overlap)" : "");
+    if (isfinite(x->cost[COST_LATENCY]) && isfinite(best->cost[COST_LATENCY])) {
+        if (choice_costs_overlap(x, best, COST_LATENCY)) fputs(", times not told apart", out);
+        else put_change(out, ", ", x->cost[COST_LATENCY], best->cost[COST_LATENCY], "less time", "more time");
+    }
+    if (x->cost[COST_MACS] == best->cost[COST_MACS]) fputs(", as many MACs", out);
+    else put_change(out, ", ", x->cost[COST_MACS], best->cost[COST_MACS], "fewer MACs", "more MACs");
+    if (x->cost[COST_PARAMS] == best->cost[COST_PARAMS]) fputs(", as many parameters", out);
+    else put_change(out, ", ", x->cost[COST_PARAMS], best->cost[COST_PARAMS], "fewer parameters", "more parameters");
+}
+
+static void put_why(const Page *p, const Choice *c, int i) {
+    const Candidate *x = &c->candidate[i];
+    if (c->data == NULL) {
+        const char *between = "";
+        for (int k = 0; k < N_COSTS; k++)
+            if (c->least[k] == i) { fprintf(p->out, "%s%s", between, superlative[k]); between = ", "; }
+        if (between[0] == '\0') fputs("its accuracy would have to speak for it", p->out);
+        return;
+    }
+    if (!x->efficient) {
+        const Candidate *by = &c->candidate[x->beaten_by];
+        html_print(p->out, "no: %s is at least as accurate and costs no more", label(p, by));
+        if (choice_accuracies_overlap(x, by)) fputs(" (accuracies not told apart)", p->out);
+    } else if (i == 0) {
+        fputs("yes, where accuracy counts most", p->out);
+    } else {
+        fputs("yes, where cost counts; ", p->out);
+        put_against_best(p, c, x);
+    }
+}
+
+/* -- cards -- */
+
+static void put_value(FILE *out, const char *key, const char *unit, Form form, double v, double low, double high) {
+    if (!isfinite(v)) return;
+    fprintf(out, "<div><dt>%s</dt><dd>", key);
+    html_number(out, form, v);
+    html_interval(out, form, low, high);
+    fprintf(out, "%s</dd></div>", unit);
+}
+
+static void put_card(const Page *p, const Choice *c, const Card *card) {
+    const Candidate *x   = &c->candidate[card->candidate];
+    FILE            *out = p->out;
+    html_print(out, "<div class=\"card\" data-run=\"%s\"><h3>", report_run_id((x->accuracy != NULL ? x->accuracy : x->timing != NULL ? x->timing : c->condition)->run));
+    put_roles(out, c, card);
+    fputs("</h3><p class=\"who\">", out);
+    html_swatch(out, p->report, x->model);
+    html_print(out, "%s</p><dl>", label(p, x));
+    put_value(out, "top-1", "", PERCENT, x->top1, x->top1_low, x->top1_high);
+    put_value(out, "latency", "", TIME, x->cost[COST_LATENCY], x->cost_low[COST_LATENCY], x->cost_high[COST_LATENCY]);
+    put_value(out, "MACs", "", SCALED, x->cost[COST_MACS], NAN, NAN);
+    put_value(out, "parameters", "", SCALED, x->cost[COST_PARAMS], NAN, NAN);
+    fputs("</dl></div>\n", out);
+}
+
+/* -- the table -- */
+
+static void open_cell(const Page *p, const char *heading, double sort, const ReportRow *row) {
+    html_print(p->out, "<td data-label=\"%s\"", heading);
+    if (isfinite(sort)) fprintf(p->out, " data-v=\"%.17g\"", sort);
+    if (row != NULL) html_print(p->out, " data-run=\"%s\"", report_run_id(row->run));
+    fputc('>', p->out);
+}
+
+static void put_cell(const Page *p, const char *heading, Form form, double v, double low, double high, const ReportRow *row) {
+    open_cell(p, heading, v, row);
+    html_number(p->out, form, v);
+    html_interval(p->out, form, low, high);
+    if (isfinite(v) && row != NULL) {
+        fputs(" <span class=\"from\">", p->out);
+        html_run_link(p->out, p->report, row);
+        fputs("</span>", p->out);
+    }
+    fputs("</td>", p->out);
+}
+
+static void put_row(const Page *p, const Choice *c, int i) {
+    const Candidate *x   = &c->candidate[i];
+    FILE            *out = p->out;
+    const ReportRow *row = x->accuracy != NULL ? x->accuracy : x->timing;
+    fprintf(out, "<tr class=\"%s\"><th scope=\"row\">", c->data == NULL || x->efficient ? "on" : "off");
+    html_swatch(out, p->report, x->model);
+    html_print(out, "%s</th>", label(p, x));
+    if (c->data != NULL) put_cell(p, "top-1", PERCENT, x->top1, x->top1_low, x->top1_high, x->accuracy);
+    if (c->condition != NULL) put_cell(p, "latency", TIME, x->cost[COST_LATENCY], x->cost_low[COST_LATENCY], x->cost_high[COST_LATENCY], x->timing);
+    if (c->bulk != NULL) {
+        const json_t *run = x->bulk != NULL ? x->bulk->run : NULL;
+        put_cell(p, "images/s", RATE, report_number(run, "/metrics/images_per_s"), report_number(run, "/metrics/images_low_per_s"),
+                 report_number(run, "/metrics/images_high_per_s"), x->bulk);
+    }
+    put_cell(p, "MACs", SCALED, x->cost[COST_MACS], NAN, NAN, NULL);
+    put_cell(p, "parameters", SCALED, x->cost[COST_PARAMS], NAN, NAN, NULL);
+    open_cell(p, "verdict", NAN, row);
+    if (x->accuracy != NULL) html_badge(out, x->accuracy->verdict);
+    if (x->timing != NULL && (x->accuracy == NULL || strcmp(x->timing->verdict, x->accuracy->verdict) != 0)) {
+        if (x->accuracy != NULL) fputs(" times ", out);
+        html_badge(out, x->timing->verdict);
+    }
+    fputs("</td>", out);
+    open_cell(p, c->data != NULL ? "use it?" : "what speaks for it", NAN, NULL);
+    put_why(p, c, i);
+    fputs("</td></tr>\n", out);
+}
+
+static void put_table(const Page *p, const Choice *c) {
+    FILE *out = p->out;
+    fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Models to choose from\"><table class=\"stack sortable\"><caption>", out);
+    fputs(c->data != NULL ? "Every model, the most accurate first; pale: beaten by another in everything known." : "Every model that was timed, the fastest first.", out);
+    fputs("</caption><thead><tr><th scope=\"col\">model</th>", out);
+    if (c->data != NULL) fputs("<th scope=\"col\">top-1</th>", out);
+    if (c->condition != NULL) fprintf(out, "<th scope=\"col\">latency, batch %.0f</th>", report_number(c->condition->run, "/metrics/batch_size_count"));
+    if (c->bulk != NULL) fprintf(out, "<th scope=\"col\">images/s, batch %.0f</th>", report_number(c->bulk->run, "/metrics/batch_size_count"));
+    fprintf(out, "<th scope=\"col\">MACs an image</th><th scope=\"col\">parameters</th><th scope=\"col\">verdict</th><th scope=\"col\">%s</th></tr></thead><tbody>\n",
+            c->data != NULL ? "use it?" : "what speaks for it");
+    for (int i = 0; i < c->n; i++) put_row(p, c, i);
+    fputs("</tbody></table></div>\n", out);
+}
+
+/* -- what to doubt -- */
+
+/* Labels of the candidates for which test holds, after start; nothing when there are none. */
+static void put_those(const Page *p, const Choice *c, const char *start, bool (*test)(const Candidate *x)) {
+    int n = 0;
+    for (int i = 0; i < c->n; i++) {
+        if (!test(&c->candidate[i])) continue;
+        fputs(n++ == 0 ? "<li>" : ", ", p->out);
+        if (n == 1) fputs(start, p->out);
+        html_print(p->out, "%s", label(p, &c->candidate[i]));
+    }
+    if (n > 0) fputs(".</li>\n", p->out);
+}
+
+static bool is_untimed(const Candidate *x) { return x->timing == NULL; }
+
+static void put_verdict_doubt(const Page *p, const Choice *c, const char *verdict, const char *meaning) {
+    int n = 0, n_timed = 0;
+    for (int i = 0; i < c->n; i++) {
+        n_timed += c->candidate[i].timing != NULL;
+        n += c->candidate[i].timing != NULL && strcmp(c->candidate[i].timing->verdict, verdict) == 0;
+    }
+    if (n == 0) return;
+    fputs("<li>", p->out);
+    html_badge(p->out, verdict);
+    if (n == n_timed) html_print(p->out, " All times: %s</li>\n", meaning);
+    else              html_print(p->out, " %d of %d times: %s</li>\n", n, n_timed, meaning);
+}
+
+static void put_doubts(const Page *p, const Choice *c) {
+    FILE *out   = p->out;
+    int   n_near = 0;
+    fputs("<h3>What to doubt</h3><ul class=\"doubts\">\n", out);
+    put_verdict_doubt(p, c, "SMOKE", "measured to show that it works, too briefly to choose by.");
+    put_verdict_doubt(p, c, "NOISY", "something disturbed the machine; the reasons are below.");
+    put_verdict_doubt(p, c, "SPEED_ONLY", "no accuracy of these weights is known, so being fast may mean being useless.");
+    if (c->condition == NULL) fputs("<li>Nothing here was timed: MACs are counted work, not time.</li>\n", out);
+    else put_those(p, c, "Not timed in this condition: ", is_untimed);
+    for (int i = 1; i < c->n && c->data != NULL; i++) n_near += choice_accuracies_overlap(&c->candidate[0], &c->candidate[i]);
+    if (n_near > 0)
+        html_print(out, "<li>%d of the %d others cannot be told from the most accurate by these images: their 95 %% intervals overlap.</li>\n", n_near, c->n - 1);
+    if (c->data != NULL) fputs("<li>An interval of accuracy is over the choice of images. Every row is one training; another seed may move it by as much again.</li>\n", out);
+    fputs("</ul>\n", out);
+}
+
+/* -- all of it -- */
+
+static void put_condition(const Page *p, const Choice *c) {
+    FILE *out = p->out;
+    fputs("<p class=\"on\">", out);
+    if (c->data != NULL) {
+        html_print(out, "Accuracy on <b>%s</b>", figure_text_at(c->data, "/data/name", "unnamed data"));
+        fprintf(out, ", %.0f images. ", c->images_count);
+    }
+    if (c->condition != NULL) {
+        const double threads = report_number(c->condition->run, "/metrics/threads_effective_count");
+        fprintf(out, "Times of batch %.0f", report_number(c->condition->run, "/metrics/batch_size_count"));
+        if (isfinite(threads)) fprintf(out, ", %.0f thread%s", threads, threads == 1 ? "" : "s");
+        html_print(out, ", on %s", figure_text_at(c->condition, "/env/cpu_model", "an unknown CPU"));
+        html_print(out, " (<a href=\"#machines\">machine %s</a>).", figure_text_at(c->condition, "/env_id", "unknown"));
+    }
+    fputs("</p>\n", out);
+}
+
+static void put_choice(const Page *p, const Choice *c, bool first) {
+    Card      card[MAX_CARDS];
+    const int n = find_cards(card, c);
+    if (!first) {
+        if (c->data != NULL) html_print(p->out, "<h2>And on %s?</h2>\n", figure_text_at(c->data, "/data/name", "unnamed data"));
+        else                 fputs("<h2>Models without a known accuracy</h2>\n", p->out);
+    }
+    if (c->data == NULL)
+        fputs("<p class=\"answer\"><b>These runs cannot say which to use:</b> no accuracy of these weights is known. What is said is which is faster and smaller.</p>\n", p->out);
+    put_condition(p, c);
+    fputs("<div class=\"cards\">\n", p->out);
+    for (int i = 0; i < n; i++) put_card(p, c, &card[i]);
+    fputs("</div>\n", p->out);
+    put_table(p, c);
+    put_doubts(p, c);
+}
+
+bool html_choices(Page *p, Error *err) {
+    Choices all;
+    if (!choices_make(&all, p->report, err)) return false;
+    fputs("<section id=\"choice\"><h2>Which model should I use?</h2>\n", p->out);
+    if (all.n == 0) fputs("<p class=\"answer\">Nothing here can say: no valid run has an accuracy or a time.</p>\n", p->out);
+    for (int i = 0; i < all.n; i++) put_choice(p, &all.choice[i], i == 0);
+    fputs("</section>\n", p->out);
+    choices_free(&all);
+    return true;
+}
