@@ -126,6 +126,12 @@ void figure_style(Figure *f, int i, int model, int variant) {
     figure_paint(f, i, figure_colour(f->report, model), figure_symbol(model + 5*variant), 1 + (f->report->model[model].tone + variant) % 5);
 }
 
+void figure_size(Figure *f, int width, int panels_down, int panel_height) {
+    const int least = 18*f->rows + 12, gap = 76;
+    f->width  = f->narrow ? 360 : width;
+    f->height = 95 + 18*f->rows + panels_down*(panel_height > least ? panel_height : least) + (panels_down - 1)*gap;
+}
+
 void figure_label(Figure *f, int i, const char *text) {
     char name[32];
     snprintf(name, sizeof name, "label[%d]", i + 1);

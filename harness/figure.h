@@ -69,6 +69,8 @@ void figure_series(Figure *f, int n);
 void figure_label(Figure *f, int i, const char *text);
 void figure_style(Figure *f, int i, int model, int variant);   /* variant tells several series of one model apart */
 void figure_paint(Figure *f, int i, unsigned colour, int symbol, int dash);
+/* Room for legend and title around panels below each other, each so high that the legend fits beside one (gnuplot cuts it otherwise). */
+void figure_size(Figure *f, int width, int panels_down, int panel_height);
 void figure_text(Figure *f, const char *variable, const char *text);   /* variable = 'text' */
 
 unsigned figure_colour(const Report *r, int model);      /* 0xrrggbb */

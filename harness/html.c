@@ -27,13 +27,11 @@ void html_number(FILE *out, Form form, double v) {
     else             fputs("&ndash;", out);
 }
 
-void html_interval(FILE *out, Form form, double low, double high) {
-    if (!isfinite(low) || !isfinite(high)) return;
-    fputs(" <span class=\"ci\">[", out);
-    grid_print_number(out, form, low);
-    fputs(", ", out);
-    grid_print_number(out, form, high);
-    fputs("]</span>", out);
+void html_interval(FILE *out, Form form, double v, double low, double high) {
+    if (!isfinite(v) || !isfinite(low) || !isfinite(high)) return;
+    fputs(" <span class=\"ci\">", out);
+    grid_print_interval(out, form, v, low, high);
+    fputs("</span>", out);
 }
 
 void html_badge(FILE *out, const char *verdict) {
@@ -41,7 +39,7 @@ void html_badge(FILE *out, const char *verdict) {
 }
 
 /* The forms of gnuplot's point types that figure_symbol gives. */
-void html_swatch(FILE *out, const Report *r, int model) {
+static void put_swatch(FILE *out, const Report *r, int model) {
     const unsigned colour = figure_colour(r, model);
     const int      symbol = figure_symbol(model);
     const bool     open   = symbol % 2 == 0;
@@ -53,6 +51,12 @@ void html_swatch(FILE *out, const Report *r, int model) {
                                                            : "<path d=\"M6 1l5 3.7-1.9 5.9H2.9L1 4.7z\"/>";
     fprintf(out, "<svg class=\"swatch\" viewBox=\"0 0 12 12\" aria-hidden=\"true\"><g fill=\"%s\" stroke=\"rgb(%3u, %3u, %3u)\" stroke-width=\"1.6\" color=\"rgb(%3u, %3u, %3u)\">%s</g></svg>",
             open ? "none" : "currentColor", colour >> 16, colour >> 8 & 255u, colour & 255u, colour >> 16, colour >> 8 & 255u, colour & 255u, shape);
+}
+
+void html_model(FILE *out, const Report *r, int model, const char *text) {
+    fputs("<span class=\"model\">", out);
+    put_swatch(out, r, model);
+    html_print(out, "<span>%s</span></span>", text != NULL ? text : r->model[model].label);
 }
 
 void html_run_link(FILE *out, const Report *r, const ReportRow *row) {

@@ -32,9 +32,9 @@ void html_machines(Page *page);
 /* printf whose %s are escaped: the format is ours and HTML, and knows %s, %d and %% only. */
 void html_print(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void html_number(FILE *out, Form form, double v);                          /* as tables print it */
-void html_interval(FILE *out, Form form, double low, double high);        /* " [low, high]" in a span; nothing when unknown */
+void html_interval(FILE *out, Form form, double v, double low, double high);   /* " [low, high]", in the unit of v; nothing when unknown */
 void html_badge(FILE *out, const char *verdict);
-void html_swatch(FILE *out, const Report *r, int model);                  /* colour and symbol of plots */
+void html_model(FILE *out, const Report *r, int model, const char *text);  /* with the colour and symbol of plots; NULL: its label */
 void html_run_link(FILE *out, const Report *r, const ReportRow *row);
 /* A command line that a shell would read as these words. */
 void html_command(FILE *out, const json_t *words);

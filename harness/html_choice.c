@@ -63,9 +63,12 @@ static void put_roles(FILE *out, const Choice *c, const Card *card) {
     bool        near    = false;
     if (card->best) { fputs("most accurate", out); between = ", "; }
     for (int k = 0; k < N_COSTS; k++)
-        if (card->least[k]) { fprintf(out, "%s%s of all", between, superlative[k]); between = ", "; }
+        if (card->least[k]) { fprintf(out, "%s%s", between, superlative[k]); between = ", "; }
     for (int k = 0; k < N_COSTS; k++)
-        if (card->near[k] && !card->least[k]) { fprintf(out, "%s%s", between, superlative[k]); between = ", "; near = true; }
+        if (card->near[k] && !card->least[k]) {
+            fprintf(out, "%s%s", near ? ", " : between[0] != '\0' ? "; " : "", superlative[k]);
+            near = true;
+        }
     if (near && c->data != NULL) fprintf(out, " within %g point of the best", 100*near_best);
 }
 
@@ -78,12 +81,11 @@ static bool put_change(FILE *out, const char *between, double a, double b, const
     return true;
 }
 
-/* A candidate against the most accurate one: what it gives up, what it saves. */
+/* A candidate against the most accurate one: what it gives up, what it saves. "1.00 points less accurate, 20 % less time" */
 static void put_against_best(const Page *p, const Choice *c, const Candidate *x) {
     const Candidate *best = &c->candidate[0];
     FILE            *out  = p->out;
     const double     points = 100*(best->top1 - x->top1);
-    html_print(out, "against %s: ", label(p, best));
     fprintf(out, "%.2f points less accurate%s", points, choice_accuracies_overlap(x, best) ? " (the intervals overlap)" : "");
     if (isfinite(x->cost[COST_LATENCY]) && isfinite(best->cost[COST_LATENCY])) {
         if (choice_costs_overlap(x, best, COST_LATENCY)) fputs(", times not told apart", out);
@@ -106,24 +108,81 @@ static void put_why(const Page *p, const Choice *c, int i) {
     }
     if (!x->efficient) {
         const Candidate *by = &c->candidate[x->beaten_by];
-        html_print(p->out, "no: %s is at least as accurate and costs no more", label(p, by));
+        html_print(p->out, "no reason to: %s is at least as accurate and costs no more", label(p, by));
         if (choice_accuracies_overlap(x, by)) fputs(" (accuracies not told apart)", p->out);
     } else if (i == 0) {
         fputs("yes, where accuracy counts most", p->out);
     } else {
-        fputs("yes, where cost counts; ", p->out);
+        fputs("yes, where cost counts: ", p->out);
         put_against_best(p, c, x);
     }
 }
 
+/* -- the answer, in a sentence -- */
+
+static void put_name(const Page *p, const Candidate *x) {
+    fputs("<b>", p->out);
+    html_model(p->out, p->report, x->model, NULL);
+    fputs("</b>", p->out);
+}
+
+/* Who to take where cost counts: near the best, by time where there is any, else by work. -1: nobody else. */
+static int cheap_one(const Choice *c) {
+    for (int k = 0; k < N_COSTS; k++) {
+        const int i = cheapest_near_best(c, (Cost)k);
+        if (i > 0 && c->candidate[i].efficient) return i;
+        if (i == 0) return -1;
+    }
+    return -1;
+}
+
+/* ", not told apart from b, c" */
+static void put_equally_fast(const Page *p, const Choice *c, int fastest) {
+    int n = 0;
+    for (int i = 0; i < c->n; i++) {
+        if (i == fastest || !choice_costs_overlap(&c->candidate[fastest], &c->candidate[i], COST_LATENCY)) continue;
+        fputs(n++ == 0 ? ", not told apart from " : ", ", p->out);
+        put_name(p, &c->candidate[i]);
+    }
+}
+
+static void put_answer(const Page *p, const Choice *c) {
+    const int cheap = c->data != NULL ? cheap_one(c) : -1;
+    fputs("<p class=\"answer\">", p->out);
+    if (c->data == NULL) {
+        fputs("<b>These runs cannot say which to use:</b> no accuracy of these weights is known. Of what was measured, ", p->out);
+        const int fastest = c->least[COST_LATENCY];
+        put_name(p, &c->candidate[fastest]);
+        fputs(" is the fastest", p->out);
+        put_equally_fast(p, c, fastest);
+        fputc('.', p->out);
+    } else if (cheap < 0) {
+        put_name(p, &c->candidate[0]);
+        fprintf(p->out, c->n == 1 ? ", the only one measured." : ": the most accurate, and nothing within %g point of it costs less.", 100*near_best);
+    } else {
+        put_name(p, &c->candidate[0]);
+        fputs(" if accuracy counts most. ", p->out);
+        put_name(p, &c->candidate[cheap]);
+        fputs(" if cost counts: ", p->out);
+        put_against_best(p, c, &c->candidate[cheap]);
+        fputc('.', p->out);
+    }
+    fputs("</p>\n", p->out);
+}
+
 /* -- cards -- */
 
-static void put_value(FILE *out, const char *key, const char *unit, Form form, double v, double low, double high) {
+/* from: the run the value is of; where it is not VALID, its verdict stands beside the value. */
+static void put_value(FILE *out, const char *key, const ReportRow *from, Form form, double v, double low, double high) {
     if (!isfinite(v)) return;
     fprintf(out, "<div><dt>%s</dt><dd>", key);
     html_number(out, form, v);
-    html_interval(out, form, low, high);
-    fprintf(out, "%s</dd></div>", unit);
+    html_interval(out, form, v, low, high);
+    if (from != NULL && strcmp(from->verdict, "VALID") != 0) {
+        fputc(' ', out);
+        html_badge(out, from->verdict);
+    }
+    fputs("</dd></div>", out);
 }
 
 static void put_card(const Page *p, const Choice *c, const Card *card) {
@@ -132,12 +191,12 @@ static void put_card(const Page *p, const Choice *c, const Card *card) {
     html_print(out, "<div class=\"card\" data-run=\"%s\"><h3>", report_run_id((x->accuracy != NULL ? x->accuracy : x->timing != NULL ? x->timing : c->condition)->run));
     put_roles(out, c, card);
     fputs("</h3><p class=\"who\">", out);
-    html_swatch(out, p->report, x->model);
-    html_print(out, "%s</p><dl>", label(p, x));
-    put_value(out, "top-1", "", PERCENT, x->top1, x->top1_low, x->top1_high);
-    put_value(out, "latency", "", TIME, x->cost[COST_LATENCY], x->cost_low[COST_LATENCY], x->cost_high[COST_LATENCY]);
-    put_value(out, "MACs", "", SCALED, x->cost[COST_MACS], NAN, NAN);
-    put_value(out, "parameters", "", SCALED, x->cost[COST_PARAMS], NAN, NAN);
+    html_model(out, p->report, x->model, NULL);
+    fputs("</p><dl>", out);
+    put_value(out, "top-1", x->accuracy, PERCENT, x->top1, x->top1_low, x->top1_high);
+    put_value(out, "latency", x->timing, TIME, x->cost[COST_LATENCY], x->cost_low[COST_LATENCY], x->cost_high[COST_LATENCY]);
+    put_value(out, "MACs", NULL, SCALED, x->cost[COST_MACS], NAN, NAN);
+    put_value(out, "parameters", NULL, SCALED, x->cost[COST_PARAMS], NAN, NAN);
     fputs("</dl></div>\n", out);
 }
 
@@ -153,7 +212,7 @@ static void open_cell(const Page *p, const char *heading, double sort, const Rep
 static void put_cell(const Page *p, const char *heading, Form form, double v, double low, double high, const ReportRow *row) {
     open_cell(p, heading, v, row);
     html_number(p->out, form, v);
-    html_interval(p->out, form, low, high);
+    html_interval(p->out, form, v, low, high);
     if (isfinite(v) && row != NULL) {
         fputs(" <span class=\"from\">", p->out);
         html_run_link(p->out, p->report, row);
@@ -167,8 +226,8 @@ static void put_row(const Page *p, const Choice *c, int i) {
     FILE            *out = p->out;
     const ReportRow *row = x->accuracy != NULL ? x->accuracy : x->timing;
     fprintf(out, "<tr class=\"%s\"><th scope=\"row\">", c->data == NULL || x->efficient ? "on" : "off");
-    html_swatch(out, p->report, x->model);
-    html_print(out, "%s</th>", label(p, x));
+    html_model(out, p->report, x->model, NULL);
+    fputs("</th>", out);
     if (c->data != NULL) put_cell(p, "top-1", PERCENT, x->top1, x->top1_low, x->top1_high, x->accuracy);
     if (c->condition != NULL) put_cell(p, "latency", TIME, x->cost[COST_LATENCY], x->cost_low[COST_LATENCY], x->cost_high[COST_LATENCY], x->timing);
     if (c->bulk != NULL) {
@@ -233,6 +292,21 @@ static void put_verdict_doubt(const Page *p, const Choice *c, const char *verdic
     else              html_print(p->out, " %d of %d times: %s</li>\n", n, n_timed, meaning);
 }
 
+static void put_invalid(const Page *p) {
+    int n = 0;
+    for (int i = 0; i < p->report->n_rows; i++) {
+        if (figure_valid(&p->report->row[i])) continue;
+        if (n++ == 0) {
+            fputs("<li>", p->out);
+            html_badge(p->out, "INVALID");
+            fputs(" and left out, <a href=\"#table\">reasons below</a>: ", p->out);
+        } else fputs(", ", p->out);
+        html_run_link(p->out, p->report, &p->report->row[i]);
+        html_print(p->out, " (%s)", p->report->row[i].model);
+    }
+    if (n > 0) fputs(".</li>\n", p->out);
+}
+
 static void put_doubts(const Page *p, const Choice *c) {
     FILE *out   = p->out;
     int   n_near = 0;
@@ -244,7 +318,9 @@ static void put_doubts(const Page *p, const Choice *c) {
     else put_those(p, c, "Not timed in this condition: ", is_untimed);
     for (int i = 1; i < c->n && c->data != NULL; i++) n_near += choice_accuracies_overlap(&c->candidate[0], &c->candidate[i]);
     if (n_near > 0)
-        html_print(out, "<li>%d of the %d others cannot be told from the most accurate by these images: their 95 %% intervals overlap.</li>\n", n_near, c->n - 1);
+        html_print(out, c->n == 2 ? "<li>Which is the more accurate is not certain: their 95 %% intervals overlap.</li>\n"
+                                  : "<li>Not certain to be less accurate than the first, since 95 %% intervals overlap: %d of %d others.</li>\n", n_near, c->n - 1);
+    put_invalid(p);
     if (c->data != NULL) fputs("<li>An interval of accuracy is over the choice of images. Every row is one training; another seed may move it by as much again.</li>\n", out);
     fputs("</ul>\n", out);
 }
@@ -275,8 +351,7 @@ static void put_choice(const Page *p, const Choice *c, bool first) {
         if (c->data != NULL) html_print(p->out, "<h2>And on %s?</h2>\n", figure_text_at(c->data, "/data/name", "unnamed data"));
         else                 fputs("<h2>Models without a known accuracy</h2>\n", p->out);
     }
-    if (c->data == NULL)
-        fputs("<p class=\"answer\"><b>These runs cannot say which to use:</b> no accuracy of these weights is known. What is said is which is faster and smaller.</p>\n", p->out);
+    put_answer(p, c);
     put_condition(p, c);
     fputs("<div class=\"cards\">\n", p->out);
     for (int i = 0; i < n; i++) put_card(p, c, &card[i]);

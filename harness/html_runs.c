@@ -19,8 +19,8 @@ static void put_grid_cell(Page *p, const Grid *g, int i, int k) {
     const ReportRow *row = &p->report->row[i];
     if (g->column[k] == -1) {
         fputs("<th scope=\"row\">", out);
-        html_swatch(out, p->report, row->model_index);
-        html_print(out, "%s</th>", g->text[i*g->n + k]);
+        html_model(out, p->report, row->model_index, g->text[i*g->n + k]);
+        fputs("</th>", out);
     } else if (g->column[k] == -2) {
         fputs("<td>", out);
         html_run_link(out, p->report, row);
@@ -101,7 +101,8 @@ void html_warnings(Page *p) {
                 fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Warnings\"><table class=\"stack\"><caption>Every warning, with the verdict it gives.</caption><thead><tr>"
                       "<th scope=\"col\">warning</th><th scope=\"col\">gives</th><th scope=\"col\">what is wrong</th><th scope=\"col\">what to do</th><th scope=\"col\">runs</th></tr></thead><tbody>\n", out);
             html_print(out, "<tr><th scope=\"row\"><code>%s</code></th><td data-label=\"gives\">", code);
-            html_badge(out, text_at(w, "/lowers_to", "?"));
+            if (strcmp(text_at(w, "/lowers_to", "?"), "VALID") == 0) fputs("a note", out);
+            else                                                     html_badge(out, text_at(w, "/lowers_to", "?"));
             html_print(out, "</td><td data-label=\"wrong\">%s</td><td data-label=\"to do\">%s</td><td data-label=\"runs\">", text_at(w, "/text", ""), text_at(w, "/advice", ""));
             put_warned_runs(p, i, code);
             fputs("</td></tr>\n", out);

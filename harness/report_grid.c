@@ -76,29 +76,34 @@ void grid_print_number(FILE *out, Form form, double v) {
     fputs(unit, out);
 }
 
+void grid_print_interval(FILE *out, Form form, double v, double low, double high) {
+    const char  *unit;
+    const double by = divisor(form, v, &unit);
+    fputc('[', out);
+    print_scaled(out, form, low/by);
+    fputs(", ", out);
+    print_scaled(out, form, high/by);
+    fputc(']', out);
+}
+
 static void print_cell(FILE *out, const ReportRow *row, const Column *c) {
     if (strcmp(c->key, "verdict") == 0) {
         fputs(row->verdict, out);
         return;
     }
     const json_t *value = report_cell(row, c);
-    const char   *unit;
     if (value == NULL) return;
     if (json_is_string(value)) {
         fputs(json_string_value(value), out);
         return;
     }
-    const double v = json_number_value(value), by = divisor(c->form, v, &unit);
-    print_scaled(out, c->form, v/by);
-    fputs(unit, out);
+    const double v = json_number_value(value);
+    grid_print_number(out, c->form, v);
     if (c->low == NULL) return;
     const double low = report_number(source(row, c), c->low), high = report_number(source(row, c), c->high);
     if (!isfinite(low) || !isfinite(high)) return;
-    fputs(" [", out);
-    print_scaled(out, c->form, low/by);
-    fputs(", ", out);
-    print_scaled(out, c->form, high/by);
-    fputs("]", out);
+    fputc(' ', out);
+    grid_print_interval(out, c->form, v, low, high);
 }
 
 void grid_free(Grid *g) {

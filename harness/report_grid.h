@@ -38,6 +38,8 @@ bool        grid_is_text(const Grid *g, int k);
 
 /* A number as people read it: three digits and a unit. */
 void grid_print_number(FILE *out, Form form, double v);
+/* "[low, high]" in the unit of v. */
+void grid_print_interval(FILE *out, Form form, double v, double low, double high);
 
 typedef void Escape(FILE *out, const char *text);
 

@@ -33,6 +33,23 @@ static bool put_script_hash(FILE *out, Error *err) {
     return true;
 }
 
+/* On a dark page the dark tones of models are lightened until they stand out. Three attributes carry gnuplot's colours. */
+static void put_dark_colours(Page *p) {
+    fputs("@media screen and (prefers-color-scheme: dark) {\n", p->out);
+    for (int m = 0; m < p->report->n_models; m++) {
+        const unsigned colour = figure_colour(p->report, m);
+        unsigned       part[3] = {colour >> 16 & 255u, colour >> 8 & 255u, colour & 255u}, light[3];
+        const double   shine = (0.3*part[0] + 0.59*part[1] + 0.11*part[2])/255, least = 0.42;
+        const double   towards_white = shine < least ? (least - shine)/(1 - shine) : 0;
+        for (int i = 0; i < 3; i++) light[i] = part[i] + (unsigned)(towards_white*(255 - part[i]));
+        static const char *const attribute[] = {"stroke", "color", "fill"};
+        for (int i = 0; i < 3; i++)
+            fprintf(p->out, "svg [%s=\"rgb(%3u, %3u, %3u)\"] { %s: rgb(%u, %u, %u); }\n", attribute[i], part[0], part[1], part[2], attribute[i],
+                    light[0], light[1], light[2]);
+    }
+    fputs("}\n", p->out);
+}
+
 static bool put_head(Page *p, Error *err) {
     FILE *out = p->out;
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -43,6 +60,7 @@ static bool put_head(Page *p, Error *err) {
     fputs("; base-uri 'none'; form-action 'none'\">\n<link rel=\"icon\" href=\"data:,\">\n", out);
     html_print(out, "<title>morbench report: %s</title>\n<style>\n", p->dir);
     fputs(morbench_page_style, out);
+    put_dark_colours(p);
     fputs("</style>\n</head>\n", out);
     return true;
 }

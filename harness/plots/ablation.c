@@ -115,8 +115,10 @@ static int find_places(Place place[MAX_VALUES], const ReportRow *const row[], in
     return n;
 }
 
+typedef struct Extent { double low, high; } Extent;
+
 /* 1 value, 2 accuracy %, 3 low, 4 high, 5 MMACs an image, 6 runs */
-static int put_point(Figure *f, const ReportRow *const member[], int n_members, const char *factor, const Place *place) {
+static int put_point(Figure *f, Extent *seen, const ReportRow *const member[], int n_members, const char *factor, const Place *place) {
     double sum = 0, squares = 0, macs = 0, low = NAN, high = NAN;
     int    n = 0;
     for (int i = 0; i < n_members; i++) {
@@ -136,6 +138,8 @@ static int put_point(Figure *f, const ReportRow *const member[], int n_members, 
         low  = sum/n - half;
         high = sum/n + half;
     }
+    seen->low  = fmin(seen->low, isfinite(low) ? low : sum/n);
+    seen->high = fmax(seen->high, isfinite(high) ? high : sum/n);
     figure_numbers(f, 6, place->x, sum/n, low, high, macs/n, (double)n);
     return n;
 }
@@ -191,13 +195,14 @@ static bool write(Figure *f, int picture) {
         }
     }
     const int n_places = find_places(place, row, kept, name, &numeric);
+    Extent y = {100, 0};
     if (n_places < 2) return false;
     figure_begin_data(f);
     for (int at = 0, group; at < kept && n < FIGURE_MAX_SERIES; at += group) {
         group      = take_group(row + at, kept - at, name);
         first[n++] = row[at];
         for (int k = 0; k < n_places; k++) {
-            const int repeats = put_point(f, row + at, group, name, &place[k]);
+            const int repeats = put_point(f, &y, row + at, group, name, &place[k]);
             repeated = repeated || repeats > 1;
             single   = single || repeats == 1;
         }
@@ -215,11 +220,12 @@ static bool write(Figure *f, int picture) {
         figure_style(f, k, first[k]->model_index, variant);
     }
     put_axis(f, place, n_places, numeric, name);
+    const double step = y.high - y.low < 4 ? 0.5 : y.high - y.low < 20 ? 2 : 10;
+    fprintf(f->f, "y_low = %g\ny_high = %g\n", fmax(0, step*floor(y.low/step)), fmin(100, step*ceil(y.high/step)));
     snprintf(f->title, sizeof f->title, "One setting, all else equal: %.60s", strrchr(name, '/') + 1);
     snprintf(f->note, sizeof f->note, "%s%s", repeated ? "Points of several seeds: mean, with Student's 95 % interval. " : "",
              single ? "Points of one seed: the bar is the 95 % interval over the choice of images and says nothing of other seeds." : "");
-    f->width  = f->narrow ? 360 : 860;
-    f->height = (f->narrow ? 580 : 340) + 18*f->rows;
+    figure_size(f, 860, f->narrow ? 2 : 1, f->narrow ? 200 : 260);
     return true;
 }
 

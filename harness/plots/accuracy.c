@@ -76,8 +76,7 @@ static void write_panels(Figure *f, const Choice *c) {
         fprintf(f->f, "x_log[%d] = %d\nfirst[%d] = %d\n", p + 1, log, p + 1, p*(c->n + 1));
         p++;
     }
-    f->width  = f->narrow ? 360 : n == 1 ? 640 : 300 + 240*n;
-    f->height = (f->narrow ? 60 + 260*n : 360) + 18*f->rows;
+    figure_size(f, n == 1 ? 640 : 300 + 240*n, f->narrow ? n : 1, f->narrow ? 210 : 280);
 }
 
 static bool write(Figure *f, int picture) {

@@ -63,8 +63,7 @@ static bool write_curves(Figure *f, int picture) {
     figure_end_data(f);
     put_runs(f, row, n, epochs);
     fprintf(f->f, "y_low = %g\n", low < 20 ? 0 : 10*floor((low - 1)/10));
-    f->width  = f->narrow ? 360 : 860;
-    f->height = (f->narrow ? 580 : 340) + 18*f->rows;
+    figure_size(f, 860, f->narrow ? 2 : 1, f->narrow ? 200 : 260);
     return true;
 }
 
@@ -98,8 +97,7 @@ static bool write_training(Figure *f, int picture) {
     put_runs(f, row, n, epochs);
     fprintf(f->f, "array n_measured[%d]\n", N_COLUMNS + 1);
     for (int c = 0; c < N_COLUMNS; c++) fprintf(f->f, "n_measured[%d] = %d\n", c + 2, n_measured[c]);
-    f->width  = f->narrow ? 360 : 1080;
-    f->height = (f->narrow ? 1120 : 520) + 18*f->rows;
+    figure_size(f, 1080, f->narrow ? 5 : 2, f->narrow ? 150 : 170);
     return true;
 }
 

@@ -75,7 +75,7 @@ static bool write(Figure *f, int picture) {
     }
     const int lines = f->narrow ? n : (n + 2)/3;
     f->width  = f->narrow ? 360 : n == 1 ? 420 : n == 2 ? 700 : 1000;
-    f->height = 40 + 200*lines;
+    f->height = 60 + 200*lines;
     return true;
 }
 

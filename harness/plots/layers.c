@@ -25,6 +25,18 @@ static size_t layer_length(const char *scope) {
     return end > 0 ? end : at;
 }
 
+/* Lines join layers that differ in their numbers alone: "blocks.3" and "blocks.4", not "recursions.0" and "recursions.0.stack.1". */
+static bool same_kind(const Layer *a, const Layer *b) {
+    const char *x = a->name, *y = b->name, *x_end = x + a->length, *y_end = y + b->length;
+    for (;;) {
+        while (x < x_end && *x >= '0' && *x <= '9') x++;
+        while (y < y_end && *y >= '0' && *y <= '9') y++;
+        if (x == x_end || y == y_end || *x != *y) return x == x_end && y == y_end;
+        x++;
+        y++;
+    }
+}
+
 static int read_layers(Layer layer[MAX_LAYERS], const ReportRow *row) {
     const json_t *scopes = report_at(row->run, "/profile/scopes"), *scope;
     size_t        i;
@@ -71,8 +83,10 @@ static bool write(Figure *f, int picture) {
         if (n_layers == 0) continue;
         const double images = report_number(row->run, "/profile/images_count");
         figure_run(f, row);
-        for (int k = 0; k < n_layers; k++)
+        for (int k = 0; k < n_layers; k++) {
+            if (k > 0 && !same_kind(&layer[k - 1], &layer[k])) fputc('\n', f->f);     /* breaks the line */
             figure_numbers(f, 3, k + 1.0, layer[k].ns/1e6/images, layer[k].macs > 0 ? 2*layer[k].macs/layer[k].ns : NAN);
+        }
         figure_end_series(f);
         model[n++] = m;
     }
@@ -86,13 +100,12 @@ static bool write(Figure *f, int picture) {
         figure_label(f, k, label);
         figure_style(f, k, model[k], 0);
     }
-    f->width  = f->narrow ? 360 : 860;
-    f->height = (f->narrow ? 580 : 340) + 18*f->rows;
+    figure_size(f, 860, f->narrow ? 2 : 1, f->narrow ? 200 : 260);
     return true;
 }
 
 const Plot plot_layers = {
     .name = "layers", .title = "Time and speed of every layer", .drawing = morbench_plot_layers, .write = write,
     .lacking = "no valid run has a profile",
-    .caption = "Layers in the order they run, from the patch embedding to the head; routing is a layer of its own. Speed counts 2 "
+    .caption = "Layers in the order they run, from the patch embedding to the head; the routing of a recursion is a layer of its own. Lines join layers of one kind. Speed counts 2 "
                "operations a multiply-accumulate of matrix products and convolutions. From profiled passes of one process, hence without intervals."};

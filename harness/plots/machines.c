@@ -69,8 +69,7 @@ static bool write(Figure *f, int picture) {
         figure_paint(f, m, grey[m % 3], symbol[m], 1);
     }
     for (int c = 0; c < n_cells; c++) put_cell_label(f, cell[c], c);
-    f->width  = f->narrow ? 360 : 860;
-    f->height = 110 + 18*f->rows + 50*n_cells;
+    figure_size(f, 860, 1, 20 + 50*n_cells);
     return true;
 }
 

@@ -140,8 +140,7 @@ static bool write(Figure *f, int picture) {
     if (made) {
         merge_small(parts);
         put_bars(f, parts);
-        f->width  = f->narrow ? 360 : 860;
-        f->height = 110 + 18*f->rows + 50*parts->n_bars;
+        figure_size(f, 860, 1, 20 + 50*parts->n_bars);
     }
     free(parts);
     return made;

@@ -126,8 +126,7 @@ static bool write(Figure *f, int picture) {
     figure_end_data(f);
     if (kinds.n == 0) return false;
     figure_series(f, n + kinds.n);
-    if (!f->narrow) f->rows = (n + kinds.n + 2)/3;
-    fprintf(f->f, "rows = %d\nn_models = %d\n", f->rows, n);
+    fprintf(f->f, "n_models = %d\n", n);
     for (int i = 0; i < n; i++) {
         char label[160];
         snprintf(label, sizeof label, "%.100s, batch %.0f", run[i]->model, report_number(run[i]->run, "/metrics/batch_size_count"));
@@ -144,8 +143,7 @@ static bool write(Figure *f, int picture) {
     const double threads = report_number(all.row[picture]->run, "/metrics/threads_effective_count");
     snprintf(f->title, sizeof f->title, "%sRoofline, %.0f thread%s, machine %.8s", kinds.above ? "INVALID: " : "", threads, threads == 1 ? "" : "s",
              figure_text_at(all.row[picture], "/env_id", "?"));
-    f->width  = f->narrow ? 360 : 860;
-    f->height = (f->narrow ? 330 : 420) + 18*f->rows;
+    figure_size(f, 860, 1, f->narrow ? 240 : 330);
     return true;
 }
 

@@ -103,8 +103,7 @@ static bool write_lines(Figure *f, const Axes *x) {
         put_labels(f, series, n, x);
         fprintf(f->f, "x_low = %g\nx_high = %g\n", least/1.3, most*1.3);
         figure_text(f, "x_name", by_batches ? "batch size (logarithmic)" : "threads (logarithmic)");
-        f->width  = f->narrow ? 360 : 860;
-        f->height = (f->narrow ? 580 : 340) + 18*f->rows;
+        figure_size(f, 860, f->narrow ? 2 : 1, f->narrow ? 200 : 260);
     }
     free(series);
     return made;

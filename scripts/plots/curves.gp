@@ -14,7 +14,7 @@ plot for [i=1:n_series] $data index (i-1) using 1:2 with lines linecolor rgb col
          dashtype dash[i] pointtype point[i] pointsize 0.8 title label[i]
 unset key
 set yrange [y_low:*]
-set ylabel (y_low > 0 ? sprintf('top-1 accuracy, %% (axis starts at %g)', y_low) : 'top-1 accuracy, %')
+set ylabel accuracy_name(y_low)
 plot for [i=1:n_series] $data index (i-1) using 1:4 with lines linecolor rgb colour[i] linewidth 1.2 dashtype 3 notitle, \
      for [i=1:n_series] $data index (i-1) using 1:5 with linespoints linecolor rgb colour[i] linewidth 1.6 \
          dashtype dash[i] pointtype point[i] pointsize 0.8 notitle

@@ -9,7 +9,7 @@ set ylabel 'milliseconds an image'
 plot for [i=1:n_series] $data index (i-1) using 1:2 with linespoints linecolor rgb colour[i] linewidth 1.5 \
     dashtype dash[i] pointtype point[i] pointsize 0.8 title label[i]
 unset key
-set ylabel 'GFLOP/s (2 a multiply-accumulate)'
+set ylabel (narrow ? 'GFLOP/s (2 a MAC)' : 'GFLOP/s (2 a multiply-accumulate)')
 plot for [i=1:n_series] $data index (i-1) using 1:3 with linespoints linecolor rgb colour[i] linewidth 1.5 \
     dashtype dash[i] pointtype point[i] pointsize 0.8 notitle
 unset multiplot

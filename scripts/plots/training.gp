@@ -2,7 +2,7 @@
 # $data, one block a run: 1 epoch, 2 learning rate, 3 gradient norm, 4 images/s, 5 executed GMACs of the epoch, 6 peak MiB; NaN: not
 # measured. Peak memory is that of a step's tensors. n_measured[2..6]: how many points column i has
 # x_step: epochs between tics
-array panel[6] = ['', 'learning rate', 'gradient norm (before clipping)', 'images/s', 'executed GMACs an epoch', 'peak of a step''s tensors, MiB']
+array panel[6] = ['', 'learning rate', 'gradient norm', 'images/s', 'GMACs an epoch', 'peak of a step, MiB']
 eval panel_grid(5, 3)
 set datafile missing 'NaN'
 set xlabel 'epoch'
