@@ -9,6 +9,7 @@
 #include "baselines/registry.h"
 #include "harness/commands.h"
 #include "harness/config.h"
+#include "harness/escape.h"
 #include "harness/options.h"
 
 #include <dirent.h>
@@ -116,6 +117,14 @@ static bool each_json_file(const char *dir, bool (*each)(const char *name, const
     return ok;
 }
 
+/* Both come from outside. */
+static void print_line(const char *name, const char *text) {
+    escape_terminal_field(stdout, name, 28);
+    fputc(' ', stdout);
+    escape_terminal(stdout, text);
+    fputc('\n', stdout);
+}
+
 /* One that cannot be read is listed with the reason: the others are still worth seeing. */
 static bool list_experiment(const char *name, const char *path, JsonSink *list, Error *err) {
     Config     config;
@@ -129,7 +138,7 @@ static bool list_experiment(const char *name, const char *path, JsonSink *list, 
     if (!ok) error_text(&wrong, why, sizeof why);
     const char *question = ok ? json_string_value(config_block(&config, "question")) : NULL;
     if (list == NULL) {
-        printf("%-28s %s\n", name, ok ? question != NULL ? question : "(no question)" : why);
+        print_line(name, ok ? question != NULL ? question : "(no question)" : why);
     } else {
         JsonSink sink;
         json_put_object(list, NULL, &sink);
@@ -156,7 +165,7 @@ static bool list_machine(const char *name, const char *path, JsonSink *list, Err
     const json_t *env = json_is_object(json_object_get(tree, "env")) ? json_object_get(tree, "env") : tree;
     if (list == NULL) {
         const char *cpu = json_string_value(json_object_get(env, "cpu_model"));
-        printf("%-28s %s\n", name, cpu != NULL ? cpu : "(unknown CPU)");
+        print_line(name, cpu != NULL ? cpu : "(unknown CPU)");
     } else {
         JsonSink sink;
         json_put_object(list, NULL, &sink);

@@ -104,6 +104,11 @@ void escape_terminal(FILE *out, const char *text) {
     while (next(&text, c) != 0) fputs(c, out);
 }
 
+void escape_terminal_field(FILE *out, const char *text, int width) {
+    escape_terminal(out, text);
+    for (int i = escape_terminal_width(text); i < width; i++) fputc(' ', out);
+}
+
 int escape_terminal_width(const char *text) {
     char c[5];
     int  n = 0;

@@ -30,6 +30,9 @@ void escape_html(FILE *out, const char *text);
 /* For a terminal. */
 void escape_terminal(FILE *out, const char *text);
 
+/* The same, filled with blanks to a width. */
+void escape_terminal_field(FILE *out, const char *text, int width);
+
 /* Characters (not bytes) that the above would show. */
 int escape_terminal_width(const char *text);
 

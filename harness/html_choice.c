@@ -81,6 +81,14 @@ static bool put_change(FILE *out, const char *between, double a, double b, const
     return true;
 }
 
+/* Of two timings that are compared the verdict that is not VALID, if one is. */
+static void put_doubted(FILE *out, const ReportRow *a, const ReportRow *b) {
+    const ReportRow *row = strcmp(a->verdict, "VALID") != 0 ? a : b;
+    if (strcmp(row->verdict, "VALID") == 0) return;
+    fputc(' ', out);
+    html_badge(out, row->verdict);
+}
+
 /* A candidate against the most accurate one: what it gives up, what it saves. "1.00 points less accurate, 20 % less time" */
 static void put_against_best(const Page *p, const Choice *c, const Candidate *x) {
     const Candidate *best = &c->candidate[0];
@@ -90,6 +98,7 @@ static void put_against_best(const Page *p, const Choice *c, const Candidate *x)
     if (isfinite(x->cost[COST_LATENCY]) && isfinite(best->cost[COST_LATENCY])) {
         if (choice_costs_overlap(x, best, COST_LATENCY)) fputs(", times not told apart", out);
         else put_change(out, ", ", x->cost[COST_LATENCY], best->cost[COST_LATENCY], "less time", "more time");
+        put_doubted(out, x->timing, best->timing);
     }
     if (x->cost[COST_MACS] == best->cost[COST_MACS]) fputs(", as many MACs", out);
     else put_change(out, ", ", x->cost[COST_MACS], best->cost[COST_MACS], "fewer MACs", "more MACs");

@@ -70,7 +70,7 @@ static bool write(Figure *f, int picture) {
         figure_style(f, k, row[k]->model_index, 0);
         fprintf(f->f, "mean[%d] = %.10g\n", k + 1, isfinite(mean) ? mean : -1);
         snprintf(name, sizeof name, "unit[%d]", k + 1);
-        snprintf(label, sizeof label, "%s a token, %.0f image%s", unit_of(row[k]), images, images == 1 ? "" : "s");
+        snprintf(label, sizeof label, "%s, %.0f image%s", unit_of(row[k]), images, images == 1 ? "" : "s");
         figure_text(f, name, label);
     }
     const int lines = f->narrow ? n : (n + 2)/3;

@@ -14,6 +14,6 @@ do for [p=1:n_panels] {
     if (x_log[p]) { set logscale x; set offsets graph 0.08, graph 0.08, 0, 0 } else { unset offsets; set xrange [0:*] }
     plot $data index (first[p] + n_series) using 1:2 with steps linecolor rgb '#9a9a9a' linewidth 1.2 dashtype 2 notitle, \
          for [i=1:n_series] $data index (first[p]+i-1) using 1:4:2:3:5:6 with xyerrorbars \
-             linecolor rgb colour[i] linewidth 1.5 pointtype point[i] pointsize 1.6 - 0.3*((i - 1) % 3) title label[i]
+             linecolor rgb colour[i] linewidth 1.5 pointtype point[i] pointsize 1.7 - 0.3*((i - 1) % 4) title label[i]
 }
 unset multiplot

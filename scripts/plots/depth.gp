@@ -13,14 +13,12 @@ set yrange [0:109]
 set ytics 0, 25, 100
 set ylabel '% of tokens'
 do for [i=1:n_series] {
-    set xlabel unit[i] noenhanced
+    set xlabel unit[i] . (mean[i] >= 0 ? sprintf(', mean %.2f', mean[i]) : '') noenhanced
     unset arrow
     set label 1 label[i] at graph 0, graph 1.06 left noenhanced
     if (mean[i] >= 0) {
         set arrow 1 from first mean[i], graph 0 to first mean[i], graph 1 nohead linecolor rgb '#404040' dashtype 2
-        set label 2 sprintf('mean %.2f', mean[i]) at first mean[i], graph 0.86 offset (mean[i] > 0.7*deepest ? -0.6 : 0.6),0 noenhanced
-        if (mean[i] > 0.7*deepest) { set label 2 right } else { set label 2 left }
-    } else { unset label 2 }
+    }
     plot $data index (i-1) using 1:2 with boxes linecolor rgb colour[i] notitle
 }
 unset multiplot
