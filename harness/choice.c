@@ -2,6 +2,7 @@
 #include "harness/choice.h"
 
 #include "harness/figure.h"
+#include "harness/stats.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -33,18 +34,28 @@ static bool is_forward(const ReportRow *row) {
 
 /* -- candidates -- */
 
+static bool is_training(const ReportRow *row) { return strcmp(figure_text_at(row, "/kind", ""), "train") == 0; }
+
+/* A candidate that the run belongs to already, or joins as another seed. */
+static bool joins(Candidate *x, const ReportRow *row) {
+    char first[REPORT_SETTING_SIZE];
+    if (x->model != row->model_index) return false;
+    for (int k = 0; k < x->n_seeds; k++)
+        if (same_weights(x->seed[k], row)) return true;
+    if (x->accuracy == NULL) return same_weights(x->timing, row);
+    if (!is_training(row) || !is_training(x->accuracy) || report_differences(x->accuracy, row, first) != 0) return false;
+    if (x->n_seeds < CHOICE_SEEDS) x->seed[x->n_seeds++] = row;
+    return true;
+}
+
 static void add_candidate(Choice *c, const ReportRow *row) {
-    for (int i = 0; i < c->n; i++) {
-        const ReportRow *other = c->candidate[i].accuracy != NULL ? c->candidate[i].accuracy : c->candidate[i].timing;
-        if (same_weights(other, row)) return;
-    }
+    for (int i = 0; i < c->n; i++)
+        if (joins(&c->candidate[i], row)) return;
     Candidate *x = &c->candidate[c->n++];
     *x = (Candidate){.model = row->model_index, .beaten_by = -1, .top1 = NAN, .top1_low = NAN, .top1_high = NAN};
     if (c->data != NULL) {
-        x->accuracy  = row;
-        x->top1      = report_number(row->run, "/accuracy/top1_ratio");
-        x->top1_low  = report_number(row->run, "/accuracy/top1_low_ratio");
-        x->top1_high = report_number(row->run, "/accuracy/top1_high_ratio");
+        x->accuracy = row;
+        x->seed[x->n_seeds++] = row;
     } else {
         x->timing = row;       /* until the condition is known */
     }
@@ -55,11 +66,28 @@ static void add_candidate(Choice *c, const ReportRow *row) {
     x->cost[COST_PARAMS]    = report_number(row->run, "/model/params_count");
 }
 
-/* A timing that tells of a candidate: of its accuracy by rule V2, else of the same weights. */
+/* Mean over seeds; of a single one with its own interval. */
+static void average(Candidate *x) {
+    double sum = 0, squares = 0;
+    for (int k = 0; k < x->n_seeds; k++) {
+        const double y = report_number(x->seed[k]->run, "/accuracy/top1_ratio"), change = y - (k > 0 ? sum/k : 0);
+        sum += y;
+        if (k > 0) squares += change*(y - sum/(k + 1));          /* Welford */
+    }
+    if (x->n_seeds == 0) return;
+    x->top1 = sum/x->n_seeds;
+    const double half = x->n_seeds > 1 ? stats_student(x->n_seeds - 1)*sqrt(squares/(x->n_seeds - 1)/x->n_seeds) : NAN;
+    x->top1_low  = x->n_seeds > 1 ? x->top1 - half : report_number(x->accuracy->run, "/accuracy/top1_low_ratio");
+    x->top1_high = x->n_seeds > 1 ? x->top1 + half : report_number(x->accuracy->run, "/accuracy/top1_high_ratio");
+}
+
+/* A timing that tells of a candidate: of an accuracy of it by rule V2, else of the same weights. */
 static bool tells_of(const ReportRow *timing, const Candidate *x) {
     if (!is_forward(timing)) return false;
     if (x->accuracy == NULL) return timing->accuracy == NULL && same_weights(timing, x->timing);
-    return timing->accuracy != NULL && timing->model_index == x->model && same_weights(timing, x->accuracy);
+    for (int k = 0; k < x->n_seeds; k++)
+        if (timing->accuracy != NULL && same_weights(timing, x->seed[k])) return true;
+    return false;
 }
 
 /* -- the condition of timings -- */
@@ -208,10 +236,10 @@ static bool begin_choice(Choices *out, const Report *r, const ReportRow *data, E
 
 static bool gather(Choices *out, const Report *r, Error *err) {
     Choice *unknown = NULL;
-    for (int i = 0; i < r->n_rows; i++) {
-        const ReportRow *row = &r->row[i];
+    for (int i = 0; i < 2*r->n_rows; i++) {                       /* trainings first: only they tell of their seeds */
+        const ReportRow *row = &r->row[i % r->n_rows];
         int              k   = 0;
-        if (!has_accuracy(row)) continue;
+        if (!has_accuracy(row) || is_training(row) != (i < r->n_rows)) continue;
         while (k < out->n && !same_data(out->choice[k].data, row)) k++;
         if (k == out->n && !begin_choice(out, r, row, err)) return false;
         add_candidate(&out->choice[k], row);
@@ -236,6 +264,7 @@ bool choices_make(Choices *out, const Report *r, Error *err) {
     for (int i = 0; i < out->n; i++) {
         Choice *c = &out->choice[i];
         take_timings(c, r);
+        for (int k = 0; k < c->n; k++) average(&c->candidate[k]);
         qsort(c->candidate, (size_t)c->n, sizeof *c->candidate, by_worth);
         find_fronts(c);
     }

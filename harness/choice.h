@@ -10,10 +10,14 @@
 
 typedef enum Cost { COST_LATENCY, COST_MACS, COST_PARAMS, N_COSTS } Cost;
 
-/* One model with one set of weights. */
+/* One model: one set of weights, or trainings that differ in their seed alone, then with their mean and Student's interval, so that
+ * a lucky seed is not what is recommended. */
+enum { CHOICE_SEEDS = 32 };
 typedef struct Candidate {
     int              model;             /* of the report */
-    const ReportRow *accuracy;          /* NULL: none known */
+    const ReportRow *accuracy;          /* the first of seed; NULL: none known */
+    const ReportRow *seed[CHOICE_SEEDS];
+    int              n_seeds;
     const ReportRow *timing, *bulk;     /* at the choice's batch, and at its large batch; NULL: not timed so */
     double           top1, top1_low, top1_high;                 /* ratios; NAN */
     double           cost[N_COSTS], cost_low[N_COSTS], cost_high[N_COSTS];   /* ns, MACs an image, parameters; NAN: unknown */

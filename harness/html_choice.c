@@ -230,6 +230,19 @@ static void put_cell(const Page *p, const char *heading, Form form, double v, do
     fputs("</td>", p->out);
 }
 
+static void put_accuracy(const Page *p, const Candidate *x) {
+    open_cell(p, "top-1", x->top1, x->accuracy);
+    html_number(p->out, PERCENT, x->top1);
+    html_interval(p->out, PERCENT, x->top1, x->top1_low, x->top1_high);
+    fputs(" <span class=\"from\">", p->out);
+    for (int k = 0; k < x->n_seeds; k++) {
+        if (k > 0) fputs(", ", p->out);
+        html_run_link(p->out, p->report, x->seed[k]);
+    }
+    if (x->n_seeds > 1) fprintf(p->out, " (mean of %d seeds)", x->n_seeds);
+    fputs("</span></td>", p->out);
+}
+
 static void put_row(const Page *p, const Choice *c, int i) {
     const Candidate *x   = &c->candidate[i];
     FILE            *out = p->out;
@@ -237,7 +250,7 @@ static void put_row(const Page *p, const Choice *c, int i) {
     fprintf(out, "<tr class=\"%s\"><th scope=\"row\">", c->data == NULL || x->efficient ? "on" : "off");
     html_model(out, p->report, x->model, NULL);
     fputs("</th>", out);
-    if (c->data != NULL) put_cell(p, "top-1", PERCENT, x->top1, x->top1_low, x->top1_high, x->accuracy);
+    if (c->data != NULL) put_accuracy(p, x);
     if (c->condition != NULL) put_cell(p, "latency", TIME, x->cost[COST_LATENCY], x->cost_low[COST_LATENCY], x->cost_high[COST_LATENCY], x->timing);
     if (c->bulk != NULL) {
         const json_t *run = x->bulk != NULL ? x->bulk->run : NULL;
@@ -330,7 +343,12 @@ static void put_doubts(const Page *p, const Choice *c) {
         html_print(out, c->n == 2 ? "<li>Which is the more accurate is not certain: their 95 %% intervals overlap.</li>\n"
                                   : "<li>Not certain to be less accurate than the first, since 95 %% intervals overlap: %d of %d others.</li>\n", n_near, c->n - 1);
     put_invalid(p);
-    if (c->data != NULL) fputs("<li>An interval of accuracy is over the choice of images. Every row is one training; another seed may move it by as much again.</li>\n", out);
+    int n_single = 0;
+    for (int i = 0; i < c->n; i++) n_single += c->candidate[i].n_seeds == 1;
+    if (n_single > 0)
+        html_print(out, n_single == c->n ? "<li>Every model was trained once: its interval is over the choice of images, and another seed may move it by as much again.</li>\n"
+                                         : "<li>%d of %d models were trained once: their intervals are over the choice of images, and another seed may move them by as much again. "
+                                           "Of the others accuracies are means, with Student's intervals over seeds.</li>\n", n_single, c->n);
     fputs("</ul>\n", out);
 }
 

@@ -48,6 +48,11 @@ void report_free(Report *r);
 /* Part of report_read: finds the models of the rows. */
 bool report_name_models(Report *r, Error *err);
 
+/* Settings of the experiment in which two runs differ, seeds and what changes no number left out; first: the pointer of one, if
+ * any. Runs of another kind, or on other data, differ in 2 at least. */
+enum { REPORT_SETTING_SIZE = 128 };
+int report_differences(const ReportRow *a, const ReportRow *b, char first[REPORT_SETTING_SIZE]);
+
 /* The value at a JSON pointer ("/a/b", objects only); NULL when there is none. */
 const json_t *report_at(const json_t *run, const char *pointer);
 /* The number there; NAN when there is none. */

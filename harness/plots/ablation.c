@@ -3,6 +3,7 @@
 #include "harness/figure.h"
 
 #include "harness/escape.h"
+#include "harness/stats.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,42 +11,7 @@
 
 FIGURE_DRAWING(ablation);
 
-enum { MAX_FACTORS = 8, MAX_VALUES = 32, MAX_TRAINED = 512, FACTOR_SIZE = 128 };
-
-/* No part of what was asked: repeats, and what cannot change a number. */
-static bool is_ignored(const char *key) {
-    static const char *const ignored[] = {"seed", "preset", "loader_threads", "checkpoint_s", "question", "vary"};
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
-        if (strcmp(key, ignored[i]) == 0) return true;
-    return false;
-}
-
-typedef struct Difference { int n; char first[FACTOR_SIZE]; } Difference;
-
-static void compare_objects(const json_t *a, const json_t *b, const char *path, Difference *d);
-
-static void compare_values(const json_t *x, const json_t *y, const char *path, const char *key, Difference *d) {
-    char below[FACTOR_SIZE];
-    if (is_ignored(key) || json_equal(x, y)) return;
-    snprintf(below, sizeof below, "%.60s/%.60s", path, key);
-    if (json_is_object(x) && json_is_object(y)) compare_objects(x, y, below, d);
-    else if (d->n++ == 0) memcpy(d->first, below, sizeof below);
-}
-
-static void compare_objects(const json_t *a, const json_t *b, const char *path, Difference *d) {
-    const char *key;
-    json_t     *value;
-    json_object_foreach((json_t *)a, key, value) compare_values(value, json_object_get(b, key), path, key, d);
-    json_object_foreach((json_t *)b, key, value)
-        if (json_object_get(a, key) == NULL) compare_values(value, NULL, path, key, d);
-}
-
-static Difference difference(const ReportRow *a, const ReportRow *b) {
-    Difference d = {.n = 0};
-    if (!figure_same(a, b, "/data/digest") || !figure_same(a, b, "/accuracy/images_count")) d.n = 2;
-    compare_objects(report_at(a->run, "/experiment"), report_at(b->run, "/experiment"), "", &d);
-    return d;
-}
+enum { MAX_FACTORS = 8, MAX_VALUES = 32, MAX_TRAINED = 256, FACTOR_SIZE = REPORT_SETTING_SIZE };
 
 static int trained(const Report *r, const ReportRow *row[MAX_TRAINED]) {
     int n = 0;
@@ -63,11 +29,11 @@ static int find_factors(const Report *r, char factor[MAX_FACTORS][FACTOR_SIZE]) 
     int              n = 0;
     for (int i = 0; i < n_rows; i++)
         for (int j = 0; j < i; j++) {
-            const Difference d = difference(row[i], row[j]);
-            int              k = 0;
-            if (d.n != 1) continue;
-            while (k < n && strcmp(factor[k], d.first) != 0) k++;
-            if (k == n && n < MAX_FACTORS) memcpy(factor[n++], d.first, FACTOR_SIZE);
+            char first[FACTOR_SIZE];
+            int  k = 0;
+            if (report_differences(row[i], row[j], first) != 1) continue;
+            while (k < n && strcmp(factor[k], first) != 0) k++;
+            if (k == n && n < MAX_FACTORS) memcpy(factor[n++], first, FACTOR_SIZE);
         }
     return n;
 }
@@ -75,14 +41,6 @@ static int find_factors(const Report *r, char factor[MAX_FACTORS][FACTOR_SIZE]) 
 static int count(const Report *r) {
     char factor[MAX_FACTORS][FACTOR_SIZE];
     return find_factors(r, factor);
-}
-
-/* Two-sided 95 % points of Student's t; from 11 degrees on by Cornish and Fisher's expansion, right to 0.001. */
-static double student(int degrees) {
-    static const double t[] = {NAN, 12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281};
-    const double        z = 1.959964, v = degrees;
-    if (degrees <= 10) return t[degrees];
-    return z + (z*z*z + z)/(4*v) + (5*pow(z, 5) + 16*z*z*z + 3*z)/(96*v*v);
 }
 
 typedef struct Place { const json_t *value; double x; } Place;
@@ -134,7 +92,7 @@ static int put_point(Figure *f, Extent *seen, const ReportRow *const member[], i
     }
     if (n == 0) return 0;
     if (n > 1) {
-        const double half = student(n - 1)*sqrt(squares/(n - 1)/n);
+        const double half = stats_student(n - 1)*sqrt(squares/(n - 1)/n);
         low  = sum/n - half;
         high = sum/n + half;
     }
@@ -148,8 +106,9 @@ static int put_point(Figure *f, Extent *seen, const ReportRow *const member[], i
 static int take_group(const ReportRow *row[], int n, const char *factor) {
     int taken = 1;
     for (int i = 1; i < n; i++) {
-        const Difference d = difference(row[0], row[i]);
-        if (d.n > 1 || (d.n == 1 && strcmp(d.first, factor) != 0)) continue;
+        char      first[FACTOR_SIZE];
+        const int n_differences = report_differences(row[0], row[i], first);
+        if (n_differences > 1 || (n_differences == 1 && strcmp(first, factor) != 0)) continue;
         const ReportRow *keep = row[taken];
         row[taken++] = row[i];
         row[i]       = keep;

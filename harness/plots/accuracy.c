@@ -24,7 +24,7 @@ static bool is_known(const Choice *c, Cost cost) { return c->least[cost] >= 0; }
 static void write_points(Figure *f, const Choice *c, Cost cost) {
     for (int i = 0; i < c->n; i++) {
         const Candidate *x = &c->candidate[i];
-        figure_run(f, x->accuracy);
+        for (int k = 0; k < x->n_seeds; k++) figure_run(f, x->seed[k]);
         if (cost == COST_LATENCY && x->timing != NULL) figure_run(f, x->timing);
         const double at = x->cost[cost]/unit[cost], low = x->cost_low[cost]/unit[cost], high = x->cost_high[cost]/unit[cost];
         figure_numbers(f, 6, at, isfinite(low) ? low : at, isfinite(high) ? high : at, 100*x->top1, 100*x->top1_low, 100*x->top1_high);
@@ -111,6 +111,6 @@ static bool write(Figure *f, int picture) {
 const Plot plot_accuracy = {
     .name = "accuracy", .title = "Accuracy against cost", .drawing = morbench_plot_accuracy, .count = count, .write = write,
     .lacking = "no valid run has an accuracy",
-    .caption = "One point a model. Vertical bars: 95 % intervals of accuracy over the choice of images. Horizontal bars: least and "
+    .caption = "One point a model. Vertical bars: 95 % intervals of accuracy, over the choice of images, or over seeds where there are several. Horizontal bars: least and "
                "most MACs of an image; 95 % intervals of times. The grey steps are the Pareto front: no model above and left of it "
                "was measured. The accuracy axis does not start at 0."};
