@@ -17,7 +17,7 @@ set bmargin at screen (rows + 3.9)*line
 gap = 3.8     # lines between panels, for tics and a label
 top = 0       # lines above the panels beside those of the title
 panel_grid(n, columns) = sprintf('set multiplot layout %d,%d margins %.4f,%.4f,%.4f,%.4f spacing %.4f,%.4f', \
-    narrow ? n : (n + columns - 1)/columns, narrow ? 1 : columns, 76.0/width, 1 - 16.0/width, (rows + 3.9)*line, \
-    1 - ((titled ? 2.2 : 0.8) + top)*line, 86.0/width, gap*line) . (titled ? ' title picture_title noenhanced; unset title' : '; unset title')
+    narrow ? n : (n + columns - 1)/columns, narrow ? 1 : columns, 86.0/width, 1 - 16.0/width, (rows + 3.9)*line, \
+    1 - ((titled ? 2.2 : 0.8) + top)*line, 92.0/width, gap*line) . (titled ? ' title picture_title noenhanced; unset title' : '; unset title')
 panels(n) = panel_grid(n, n)
 set title (titled ? picture_title : '') noenhanced
