@@ -5,6 +5,7 @@
 #ifndef HARNESS_HTML_H
 #define HARNESS_HTML_H
 
+#include "harness/choice.h"
 #include "harness/report_grid.h"
 
 typedef struct Page {
@@ -18,6 +19,7 @@ typedef struct Page {
 
 /* Which model should I use: one screen, from the data (choice.h). False: no memory. */
 bool html_choices(Page *page, Error *err);
+void html_doubts(const Page *page, const Choice *choice);
 /* Every plot of figure.h there is data for, and pictures named depth_*.png or .svg beside a run.json. */
 bool html_figures(Page *page, Error *err);
 /* The table of all runs. */

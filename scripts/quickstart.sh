@@ -33,7 +33,7 @@ for file in "$weights" "$routed"; do
 done
 
 # only what an earlier quickstart wrote
-rm -rf "$out/eval" "$out/bench" "$out/train" "$out/plots" "$out"/table.md "$out"/table.csv "$out"/table.json
+rm -rf "$out/eval" "$out/bench" "$out/train" "$out/plots" "$out"/table.md "$out"/table.csv "$out"/table.json "$out"/report.html
 
 step "1. How accurate is a dense ViT? All 10000 test images of Fashion-MNIST." \
     "$binary" eval --preset "$vit" --weights "$weights" --data fashion_mnist --out "$out/eval/$vit"
@@ -48,9 +48,10 @@ for model in "$vit" "$mor"; do
     cp "$reference/$model/run.json" "$out/train/$model/run.json"
 done
 step "4. All in one table, with the trainings that made these weights, and as plots." \
-    "$binary" report "$out"
+    "$binary" report "$out" --html
 
 printf '\nDone. Look at\n'
+printf '  page    %s/report.html: which model to use, and why (open it in a browser)\n' "$out"
 printf '  table   %s/table.md (for people), table.csv (for programs)\n' "$out"
 printf '  JSON    %s/eval/*/run.json and %s/bench/*/run.json, all of it in %s/table.json\n' "$out" "$out" "$out"
 if [ -d "$out/plots" ]; then printf '  plots   %s/plots/*.png and *.svg\n' "$out"; fi
