@@ -65,9 +65,11 @@ static int by_total(const void *a, const void *b) {
 
 static void put_bar_label(Figure *f, const ReportRow *row, const char *pass, int bar) {
     const double batch = report_number(row->run, "/metrics/batch_size_count");
-    char         size[32] = "", text[256];
+    const double threads = report_number(row->run, "/metrics/threads_effective_count");
+    char         size[32] = "", on[32] = "", text[256];
     if (isfinite(batch)) snprintf(size, sizeof size, ", batch %.0f", batch);
-    snprintf(text, sizeof text, "%.100s%s%s%s", row->model, size, strcmp(pass, "backward") == 0 ? ", backward" : "",
+    if (isfinite(threads)) snprintf(on, sizeof on, ", %.0f thread%s", threads, threads == 1 ? "" : "s");
+    snprintf(text, sizeof text, "%.100s%s%s%s%s", row->model, size, on, strcmp(pass, "backward") == 0 ? ", backward" : "",
              strcmp(figure_text_at(row, "/kind", ""), "train") == 0 ? ", training" : "");
     fputs("set label ", f->f);
     escape_gnuplot(f->f, text);
@@ -118,7 +120,9 @@ static void put_bars(Figure *f, const Parts *parts) {
     }
     figure_end_data(f);
     figure_series(f, parts->n);
-    fprintf(f->f, "n_bars = %d\narray ink[%d]\n", parts->n_bars, parts->n);
+    double longest = 0;
+    for (int b = 0; b < parts->n_bars; b++) longest = fmax(longest, total[b]);
+    fprintf(f->f, "n_bars = %d\nlongest = %.10g\narray ink[%d]\n", parts->n_bars, longest, parts->n);
     for (int k = 0; k < parts->n; k++) {
         const bool other = strcmp(parts->part[k].name, "other") == 0;
         figure_label(f, k, parts->part[k].name);
