@@ -47,8 +47,9 @@ static int find_cards(Card card[MAX_CARDS], const Choice *c) {
     if (c->data != NULL) name(card, &n, 0, &(Card){.best = true});
     for (int k = 0; k < N_COSTS; k++) {
         Card near = {.candidate = 0}, least = {.candidate = 0};
+        const int near_one = cheapest_near_best(c, (Cost)k);
         near.near[k] = least.least[k] = true;
-        name(card, &n, cheapest_near_best(c, (Cost)k), &near);
+        if (near_one != 0 || c->data == NULL) name(card, &n, near_one, &near);     /* that the best is near the best says nothing */
         name(card, &n, c->least[k], &least);
     }
     return n;
@@ -72,13 +73,15 @@ static void put_roles(FILE *out, const Choice *c, const Card *card) {
     if (near && c->data != NULL) fprintf(out, " within %g point of the best", 100*near_best);
 }
 
-/* "18 % less" of a against b; nothing where one is unknown. */
-static bool put_change(FILE *out, const char *between, double a, double b, const char *less, const char *more) {
-    if (!isfinite(a) || !isfinite(b) || !(b > 0)) return false;
-    const double percent = 100*(a/b - 1);
-    if (fabs(percent) < 0.5) fprintf(out, "%sas many %s", between, less);
-    else                     fprintf(out, "%s%.*f %% %s", between, fabs(percent) < 9.5 ? 1 : 0, fabs(percent), percent < 0 ? less : more);
-    return true;
+static const struct { const char *noun, *less; } words[N_COSTS] = {
+    [COST_LATENCY] = {"time", "less"}, [COST_MACS] = {"MACs", "fewer"}, [COST_PARAMS] = {"parameters", "fewer"}};
+
+/* ", 18 % less time", ", 5.7 times the MACs" */
+static void put_change(FILE *out, Cost cost, double a, double b) {
+    const double ratio = a/b;
+    if (a == b)          fprintf(out, ", the same %s", words[cost].noun);
+    else if (ratio >= 2) fprintf(out, ", %.1f times the %s", ratio, words[cost].noun);
+    else                 fprintf(out, ", %.*f %% %s %s", fabs(ratio - 1) < 0.095 ? 1 : 0, 100*fabs(ratio - 1), ratio < 1 ? words[cost].less : "more", words[cost].noun);
 }
 
 /* Of two timings that are compared the verdict that is not VALID, if one is. */
@@ -95,15 +98,25 @@ static void put_against_best(const Page *p, const Choice *c, const Candidate *x)
     FILE            *out  = p->out;
     const double     points = 100*(best->top1 - x->top1);
     fprintf(out, "%.2f points less accurate%s", points, choice_accuracies_overlap(x, best) ? " (the intervals overlap)" : "");
-    if (isfinite(x->cost[COST_LATENCY]) && isfinite(best->cost[COST_LATENCY])) {
-        if (choice_costs_overlap(x, best, COST_LATENCY)) fputs(", times not told apart", out);
-        else put_change(out, ", ", x->cost[COST_LATENCY], best->cost[COST_LATENCY], "less time", "more time");
-        put_doubted(out, x->timing, best->timing);
+    for (int k = 0; k < N_COSTS; k++) {
+        if (!(x->cost[k] > 0) || !(best->cost[k] > 0)) continue;
+        if (k == COST_LATENCY && choice_costs_overlap(x, best, COST_LATENCY)) fputs(", times not told apart", out);
+        else put_change(out, (Cost)k, x->cost[k], best->cost[k]);
+        if (k == COST_LATENCY) put_doubted(out, x->timing, best->timing);
     }
-    if (x->cost[COST_MACS] == best->cost[COST_MACS]) fputs(", as many MACs", out);
-    else put_change(out, ", ", x->cost[COST_MACS], best->cost[COST_MACS], "fewer MACs", "more MACs");
-    if (x->cost[COST_PARAMS] == best->cost[COST_PARAMS]) fputs(", as many parameters", out);
-    else put_change(out, ", ", x->cost[COST_PARAMS], best->cost[COST_PARAMS], "fewer parameters", "more parameters");
+}
+
+/* "yes, where MACs or parameters count: " */
+static void put_where(FILE *out, const Candidate *x, const Candidate *best) {
+    int n_less = 0, n = 0;
+    for (int k = 0; k < N_COSTS; k++) n_less += x->cost[k] < best->cost[k];
+    for (int k = 0; k < N_COSTS; k++) {
+        if (!(x->cost[k] < best->cost[k])) continue;
+        fprintf(out, "%s%s", n == 0 ? "yes, where " : n + 1 == n_less ? " or " : ", ", words[k].noun);
+        n++;
+    }
+    if (n == 0) fputs("perhaps, not everything is known: ", out);
+    else        fputs(n == 1 && x->cost[COST_LATENCY] < best->cost[COST_LATENCY] ? " counts: " : " count: ", out);
 }
 
 static void put_why(const Page *p, const Choice *c, int i) {
@@ -122,7 +135,7 @@ static void put_why(const Page *p, const Choice *c, int i) {
     } else if (i == 0) {
         fputs("yes, where accuracy counts most", p->out);
     } else {
-        fputs("yes, where cost counts: ", p->out);
+        put_where(p->out, x, &c->candidate[0]);
         put_against_best(p, c, x);
     }
 }
@@ -135,10 +148,11 @@ static void put_name(const Page *p, const Candidate *x) {
     fputs("</b>", p->out);
 }
 
-/* Who to take where cost counts: near the best, by time where there is any, else by work. -1: nobody else. */
-static int cheap_one(const Choice *c) {
+/* Who to take where cost counts: near the best, by time where there is any, else by work. -1: nobody else costs less of that. */
+static int cheap_one(const Choice *c, Cost *cost) {
     for (int k = 0; k < N_COSTS; k++) {
         const int i = cheapest_near_best(c, (Cost)k);
+        *cost = (Cost)k;
         if (i > 0 && c->candidate[i].efficient) return i;
         if (i == 0) return -1;
     }
@@ -156,7 +170,8 @@ static void put_equally_fast(const Page *p, const Choice *c, int fastest) {
 }
 
 static void put_answer(const Page *p, const Choice *c) {
-    const int cheap = c->data != NULL ? cheap_one(c) : -1;
+    Cost      cost  = COST_MACS;
+    const int cheap = c->data != NULL ? cheap_one(c, &cost) : -1;
     fputs("<p class=\"answer\">", p->out);
     if (c->data == NULL) {
         fputs("<b>These runs cannot say which to use:</b> no accuracy of these weights is known. Of what was measured, ", p->out);
@@ -167,7 +182,8 @@ static void put_answer(const Page *p, const Choice *c) {
         fputc('.', p->out);
     } else if (cheap < 0) {
         put_name(p, &c->candidate[0]);
-        fprintf(p->out, c->n == 1 ? ", the only one measured." : ": the most accurate, and nothing within %g point of it costs less.", 100*near_best);
+        if (c->n == 1) fputs(", the only one measured.", p->out);
+        else fprintf(p->out, ": the most accurate, and nothing within %g point of it needs %s %s.", 100*near_best, words[cost].less, words[cost].noun);
     } else {
         put_name(p, &c->candidate[0]);
         fputs(" if accuracy counts most. ", p->out);
