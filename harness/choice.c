@@ -116,10 +116,16 @@ static bool tells_of_any(const ReportRow *row, const Choice *c) {
 
 /* The condition that most candidates were timed in, of these the smallest batch, then the largest on the same machine and threads. */
 static void find_condition(Choice *c, const Report *r) {
-    int most = 0;
-    for (int k = 0; k < r->n_rows; k++) {
+    enum { MOST = 256 };
+    const ReportRow *tried[MOST];
+    int              n_tried = 0, most = 0;
+    for (int k = 0; k < r->n_rows && n_tried < MOST; k++) {
         const ReportRow *row = &r->row[k];
-        if (!tells_of_any(row, c)) continue;
+        int              same = 0;
+        if (!is_forward(row)) continue;
+        while (same < n_tried && !same_condition(tried[same], row, true)) same++;
+        if (same < n_tried || !tells_of_any(row, c)) continue;
+        tried[n_tried++] = row;
         const int    n     = covered(r, c, row);
         const double batch = report_number(row->run, "/metrics/batch_size_count");
         if (n > most || (n == most && batch < report_number(c->condition->run, "/metrics/batch_size_count"))) c->condition = row;
@@ -127,11 +133,10 @@ static void find_condition(Choice *c, const Report *r) {
     }
     if (c->condition == NULL) return;
     double largest = report_number(c->condition->run, "/metrics/batch_size_count");
-    for (int k = 0; k < r->n_rows; k++) {
-        const ReportRow *row   = &r->row[k];
-        const double     batch = report_number(row->run, "/metrics/batch_size_count");
-        if (!(batch > largest) || !tells_of_any(row, c) || !same_condition(row, c->condition, false) || covered(r, c, row) < most) continue;
-        c->bulk = row;
+    for (int k = 0; k < n_tried; k++) {
+        const double batch = report_number(tried[k]->run, "/metrics/batch_size_count");
+        if (!(batch > largest) || !same_condition(tried[k], c->condition, false) || covered(r, c, tried[k]) < most) continue;
+        c->bulk = tried[k];
         largest = batch;
     }
 }

@@ -51,6 +51,9 @@ bool figure_begin(Figure *f, const Report *r, bool narrow, Error *err) {
 }
 
 bool figure_end(Figure *f, const Plot *plot, bool titled, Error *err) {
+    const size_t noted = strlen(f->note);
+    if (f->n_left_out > 0)
+        snprintf(f->note + noted, sizeof f->note - noted, "%s%d more there was no room for; the table has them.", noted > 0 ? " " : "", f->n_left_out);
     figure_text(f, "picture_title", !titled ? "" : f->title[0] != '\0' ? f->title : plot->title);
     fprintf(f->f, "titled = %d\nwidth = %d\nheight = %d\n", titled, f->width, f->height);
     fputs(morbench_plot_style, f->f);

@@ -24,6 +24,7 @@ typedef struct Figure {
     int           width, height;   /* of the picture, in points */
     char          title[160];      /* "" : the plot's */
     char          note[512];       /* what the caption says of this picture beside the plot's own, "" : nothing */
+    int           n_left_out;      /* models, runs or cells there was no room for: the note then says so */
     bool         *used;            /* (rows of the report) runs the picture shows */
     char         *text;            /* data and labels, after figure_end the whole script without its terminal */
     size_t        n_text;

@@ -49,7 +49,7 @@ void report_free(Report *r);
 bool report_name_models(Report *r, Error *err);
 
 /* Settings of the experiment in which two runs differ, seeds and what changes no number left out; first: the pointer of one, if
- * any. Runs of another kind, or on other data, differ in 2 at least. */
+ * any. Two stands for any more; runs of another kind, or on other data, differ in 2. */
 enum { REPORT_SETTING_SIZE = 128 };
 int report_differences(const ReportRow *a, const ReportRow *b, char first[REPORT_SETTING_SIZE]);
 

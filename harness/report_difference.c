@@ -27,7 +27,10 @@ static void compare_values(const json_t *x, const json_t *y, const char *path, c
 static void compare_objects(const json_t *a, const json_t *b, const char *path, Difference *d) {
     const char *key;
     json_t     *value;
-    json_object_foreach((json_t *)a, key, value) compare_values(value, json_object_get(b, key), path, key, d);
+    json_object_foreach((json_t *)a, key, value) {
+        if (d->n > 1) return;                /* more is not asked */
+        compare_values(value, json_object_get(b, key), path, key, d);
+    }
     json_object_foreach((json_t *)b, key, value)
         if (json_object_get(a, key) == NULL) compare_values(value, NULL, path, key, d);
 }

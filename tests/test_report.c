@@ -345,6 +345,34 @@ static void a_picture_of_gnuplot_becomes_a_part_of_a_page_whatever_its_labels_sa
     free(text);
 }
 
+static void what_a_plot_has_no_room_for_is_counted_and_said(void **state) {
+    (void)state;
+    for (int i = 0; i < FIGURE_MAX_SERIES + 2; i++) {
+        char preset[16], path[32], weights[65];
+        snprintf(preset, sizeof preset, "m%d", i);
+        snprintf(path, sizeof path, "crowd/%d", i);
+        snprintf(weights, sizeof weights, "%064d", i);
+        /* the last two are beaten by the first, and of the others each is cheaper or better */
+        const bool beaten = i >= FIGURE_MAX_SERIES;
+        put(&(FakeRun){.kind = "eval", .preset = preset, .weights = weights, .macs = beaten ? 9e6 : 1e6 + 1e5*i, .top1 = beaten ? 7000 : 8000 + i,
+                       .warn = N_WARNINGS}, path);
+    }
+    Error  err = {0};
+    Report r   = read_in("crowd");
+    Figure f;
+    const Plot *accuracy = report_plots[0];
+    assert_string_equal(accuracy->name, "accuracy");
+    good(figure_begin(&f, &r, false, &err), &err);
+    assert_true(accuracy->write(&f, 0));
+    good(figure_end(&f, accuracy, true, &err), &err);
+    assert_int_equal(f.n_left_out, 2);
+    assert_non_null(strstr(f.note, "2 more"));
+    assert_non_null(strstr(f.text, "'m0'"));
+    assert_null(strstr(f.text, "'m24'"));
+    figure_free(&f);
+    report_free(&r);
+}
+
 static void a_page_without_gnuplot_has_its_numbers_and_says_so(void **state) {
     (void)state;
     put_two_models("bare");
@@ -379,6 +407,7 @@ int main(void) {
         cmocka_unit_test(what_this_version_lacks_is_said),
         cmocka_unit_test(models_of_one_preset_are_called_by_what_differs),
         cmocka_unit_test(a_picture_of_gnuplot_becomes_a_part_of_a_page_whatever_its_labels_say),
+        cmocka_unit_test(what_a_plot_has_no_room_for_is_counted_and_said),
         cmocka_unit_test(a_page_without_gnuplot_has_its_numbers_and_says_so),
     };
     return cmocka_run_group_tests_name("report", tests, make_dir, remove_dir);

@@ -168,6 +168,11 @@ class Written(unittest.TestCase):
             self.assertIn(words, choice)
         self.assertRegex(choice, r"SMOKE</span> All times|SMOKE</span> \d+ of \d+ times")
 
+    def test_points_above_the_ceilings_make_a_roofline_invalid(self):
+        titles = re.findall(r'<figure id="fig-roofline[^"]*"><figcaption><h3>(.*?)</h3>', self.text["plain"])
+        self.assertTrue(any(t.startswith("INVALID: Roofline") for t in titles) and any(t.startswith("Roofline") for t in titles), titles)
+        self.assertIn("a point lies above the measured ceilings", self.text["plain"])
+
     def test_nothing_was_executed(self):
         for _, directory, _ in self.each():
             self.assertFalse((directory / "pwned").exists() or pathlib.Path("pwned").exists() or list(directory.rglob("pwned")))

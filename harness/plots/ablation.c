@@ -157,8 +157,9 @@ static bool write(Figure *f, int picture) {
     Extent y = {100, 0};
     if (n_places < 2) return false;
     figure_begin_data(f);
-    for (int at = 0, group; at < kept && n < FIGURE_MAX_SERIES; at += group) {
-        group      = take_group(row + at, kept - at, name);
+    for (int at = 0, group; at < kept; at += group) {
+        group = take_group(row + at, kept - at, name);
+        if (n == FIGURE_MAX_SERIES) { f->n_left_out++; continue; }
         first[n++] = row[at];
         for (int k = 0; k < n_places; k++) {
             const int repeats = put_point(f, &y, row + at, group, name, &place[k]);

@@ -79,11 +79,25 @@ static void write_panels(Figure *f, const Choice *c) {
     figure_size(f, n == 1 ? 640 : 300 + 240*n, f->narrow ? n : 1, f->narrow ? 210 : 280);
 }
 
+/* Where there are more models than series: those that none beats first, then the most accurate. They stay in their order. */
+static void keep_what_fits(Choice *c, Figure *f) {
+    int n_efficient = 0, n = 0;
+    for (int i = 0; i < c->n; i++) n_efficient += c->candidate[i].efficient;
+    int room = FIGURE_MAX_SERIES - n_efficient;
+    for (int i = 0; i < c->n; i++) {
+        const bool kept = n < FIGURE_MAX_SERIES && (c->candidate[i].efficient || room-- > 0);
+        if (kept) c->candidate[n++] = c->candidate[i];
+    }
+    f->n_left_out = c->n - n;
+    c->n          = n;
+}
+
 static bool write(Figure *f, int picture) {
     Choices all;
     if (!choices_make(&all, f->report, NULL)) return false;
-    const Choice *c = picture < all.n ? &all.choice[picture] : NULL;
-    bool          made = c != NULL && c->data != NULL && c->n <= FIGURE_MAX_SERIES;
+    Choice    *c    = picture < all.n ? &all.choice[picture] : NULL;
+    const bool made = c != NULL && c->data != NULL;
+    if (made) keep_what_fits(c, f);
     if (made) {
         const char *data = figure_text_at(c->data, "/data/name", "unnamed data");
         snprintf(f->title, sizeof f->title, "Accuracy against cost, %.60s, %.0f images", data, c->images_count);

@@ -8,10 +8,14 @@ FIGURE_DRAWING(curves);
 FIGURE_DRAWING(training);
 
 /* The valid runs that have a curve. */
-static int trained_runs(const Report *r, const ReportRow *row[FIGURE_MAX_SERIES]) {
-    int n = 0;
-    for (int i = 0; i < r->n_rows && n < FIGURE_MAX_SERIES; i++)
-        if (json_array_size(report_at(r->row[i].run, "/curves")) > 0 && figure_valid(&r->row[i])) row[n++] = &r->row[i];
+static int trained_runs(Figure *f, const ReportRow *row[FIGURE_MAX_SERIES]) {
+    const Report *r = f->report;
+    int           n = 0;
+    for (int i = 0; i < r->n_rows; i++) {
+        if (json_array_size(report_at(r->row[i].run, "/curves")) == 0 || !figure_valid(&r->row[i])) continue;
+        if (n < FIGURE_MAX_SERIES) row[n++] = &r->row[i];
+        else                       f->n_left_out++;
+    }
     return n;
 }
 
@@ -36,7 +40,7 @@ static void put_runs(Figure *f, const ReportRow *const row[], int n, double epoc
 
 static bool write_curves(Figure *f, int picture) {
     const ReportRow *row[FIGURE_MAX_SERIES];
-    const int        n = trained_runs(f->report, row);
+    const int        n = trained_runs(f, row);
     double           low = 100, epochs = 1;
     (void)picture;
     if (n == 0) return false;
@@ -72,7 +76,7 @@ static bool write_training(Figure *f, int picture) {
     static const struct { const char *key; double unit; } column[N_COLUMNS] = {
         {"learning_rate", 1}, {"grad_norm", 1}, {"images_per_s", 1}, {"train_macs_count", 1e9}, {"peak_activation_bytes", 1048576}};
     const ReportRow *row[FIGURE_MAX_SERIES];
-    const int        n = trained_runs(f->report, row);
+    const int        n = trained_runs(f, row);
     double           epochs = 1;
     int              n_measured[N_COLUMNS] = {0};
     (void)picture;

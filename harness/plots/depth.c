@@ -41,12 +41,13 @@ static bool write(Figure *f, int picture) {
     int              n = 0, deepest = 1;
     (void)picture;
     figure_begin_data(f);
-    for (int m = 0; m < r->n_models && n < MAX_PANELS; m++) {
+    for (int m = 0; m < r->n_models; m++) {
         const ReportRow *found  = counted(r, m);
         const json_t    *tokens = found != NULL ? report_at(found->run, "/depth_histogram/tokens_count") : NULL, *count;
         const double     total  = total_of(tokens);
         size_t           d;
         if (!(total > 0)) continue;
+        if (n == MAX_PANELS) { f->n_left_out++; continue; }
         figure_run(f, found);
         json_array_foreach(tokens, d, count) {
             if (d >= MAX_DEPTHS) break;

@@ -77,10 +77,11 @@ static bool write(Figure *f, int picture) {
     int           n = 0, model[FIGURE_MAX_SERIES];
     (void)picture;
     figure_begin_data(f);
-    for (int m = 0; m < r->n_models && n < FIGURE_MAX_SERIES; m++) {
+    for (int m = 0; m < r->n_models; m++) {
         const ReportRow *row      = profiled(r, m);
         const int        n_layers = row != NULL ? read_layers(layer, row) : 0;
         if (n_layers == 0) continue;
+        if (n == FIGURE_MAX_SERIES) { f->n_left_out++; continue; }
         const double images = report_number(row->run, "/profile/images_count");
         figure_run(f, row);
         for (int k = 0; k < n_layers; k++) {

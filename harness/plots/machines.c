@@ -37,6 +37,7 @@ static bool write(Figure *f, int picture) {
         if (!figure_timed(row) || !is_paired(r, row)) continue;
         while (c < n_cells && !figure_same(cell[c], row, "/id")) c++;
         if (c == n_cells && n_cells < MAX_CELLS) cell[n_cells++] = row;
+        else if (c == n_cells) f->n_left_out++;
         while (m < n_machines && !figure_same(machine[m], row, "/env_id")) m++;
         if (m == n_machines && n_machines < MAX_MACHINES) machine[n_machines++] = row;
     }

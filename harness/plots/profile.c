@@ -81,11 +81,12 @@ static void add_bar(Figure *f, Parts *parts, const ReportRow *row, const char *p
     const double  images = report_number(row->run, "/profile/images_count");
     size_t        k;
     bool          any = false;
-    if (!(images > 0) || parts->n_bars == FIGURE_MAX_SERIES || !figure_valid(row)) return;
+    if (!(images > 0) || !figure_valid(row)) return;
     json_array_foreach(scopes, k, scope) {
         const char  *name = json_string_value(json_object_get(scope, "scope")), *of = json_string_value(json_object_get(scope, "pass"));
         const double ns   = figure_at(scope, "elapsed_ns");
         if (name == NULL || of == NULL || strcmp(of, pass) != 0 || !(ns > 0)) continue;
+        if (parts->n_bars == FIGURE_MAX_SERIES) { f->n_left_out++; return; }
         add_part(parts, name, ns/1e6/images);
         any = true;
     }

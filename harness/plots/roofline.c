@@ -39,14 +39,15 @@ static Ceilings find_ceilings(const Report *r) {
 static int count(const Report *r) { return find_ceilings(r).n; }
 
 /* Of each model the run with the largest batch. */
-static int choose_runs(const ReportRow *run[MAX_MODELS], const Report *r, const ReportRow *ceilings) {
-    int n = 0;
+static int choose_runs(const ReportRow *run[MAX_MODELS], Figure *f, const ReportRow *ceilings) {
+    const Report *r = f->report;
+    int           n = 0;
     for (int i = 0; i < r->n_rows; i++) {
         const ReportRow *row = &r->row[i];
         int              k   = 0;
         if (!has_ceilings(row) || !same_ceilings(row, ceilings)) continue;
         while (k < n && run[k]->model_index != row->model_index) k++;
-        if (k == MAX_MODELS) continue;
+        if (k == MAX_MODELS) { f->n_left_out++; continue; }
         if (k == n) run[n++] = row;
         else if (report_number(row->run, "/metrics/batch_size_count") > report_number(run[k]->run, "/metrics/batch_size_count")) run[k] = row;
     }
@@ -120,7 +121,7 @@ static bool write(Figure *f, int picture) {
     const ReportRow *run[MAX_MODELS];
     Kinds            kinds = {.n = 0};
     if (picture >= all.n) return false;
-    const int n = choose_runs(run, f->report, all.row[picture]);
+    const int n = choose_runs(run, f, all.row[picture]);
     figure_begin_data(f);
     for (int i = 0; i < n; i++) put_points(f, run[i], &kinds);
     figure_end_data(f);

@@ -30,14 +30,15 @@ static int compare_numbers(const void *a, const void *b, const char *pointer) {
 static int by_batch(const void *a, const void *b) { return compare_numbers(a, b, BATCH); }
 static int by_threads(const void *a, const void *b) { return compare_numbers(a, b, THREADS); }
 
-static int group(Series series[FIGURE_MAX_SERIES], const Report *r, const Axes *x) {
-    int n = 0;
+static int group(Series series[FIGURE_MAX_SERIES], Figure *f, const Axes *x) {
+    const Report *r = f->report;
+    int           n = 0;
     for (int i = 0; i < r->n_rows; i++) {
         const ReportRow *row = &r->row[i];
         int              k   = 0, variant = 0;
         if (!figure_timed(row) || !isfinite(report_number(row->run, x->along))) continue;
         for (; k < n && !on_one_line(series[k].row[0], row, x); k++) variant += series[k].row[0]->model_index == row->model_index;
-        if (k == FIGURE_MAX_SERIES) continue;
+        if (k == FIGURE_MAX_SERIES) { f->n_left_out++; continue; }
         if (k == n) series[n++] = (Series){.variant = variant};
         if (series[k].n < (int)(sizeof series[k].row / sizeof *series[k].row)) series[k].row[series[k].n++] = row;
     }
@@ -84,7 +85,7 @@ static void put_labels(Figure *f, const Series series[], int n, const Axes *x) {
 
 static bool write_lines(Figure *f, const Axes *x) {
     Series   *series = calloc(FIGURE_MAX_SERIES, sizeof *series);
-    const int n      = series != NULL ? group(series, f->report, x) : 0;
+    const int n      = series != NULL ? group(series, f, x) : 0;
     double    least = INFINITY, most = 0;
     for (int k = 0; k < n; k++) {
         least = fmin(least, report_number(series[k].row[0]->run, x->along));
