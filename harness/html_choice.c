@@ -290,12 +290,12 @@ static void put_row(const Page *p, const Choice *c, int i) {
 static void put_table(const Page *p, const Choice *c) {
     FILE *out = p->out;
     fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Models to choose from\"><table class=\"stack sortable\"><caption>", out);
-    fputs(c->data != NULL ? "Every model, the most accurate first; pale: beaten by another in everything known." : "Every model that was timed, the fastest first.", out);
+    fputs(c->data != NULL ? "Every model, the most accurate first; pale: beaten by another in everything known. MACs are of one image." : "Every model that was timed, the fastest first. MACs are of one image.", out);
     fputs("</caption><thead><tr><th scope=\"col\">model</th>", out);
     if (c->data != NULL) fputs("<th scope=\"col\">top-1</th>", out);
     if (c->condition != NULL) fprintf(out, "<th scope=\"col\">latency, batch %.0f</th>", report_number(c->condition->run, "/metrics/batch_size_count"));
     if (c->bulk != NULL) fprintf(out, "<th scope=\"col\">images/s, batch %.0f</th>", report_number(c->bulk->run, "/metrics/batch_size_count"));
-    fprintf(out, "<th scope=\"col\">MACs an image</th><th scope=\"col\">parameters</th><th scope=\"col\">verdict</th><th scope=\"col\">%s</th></tr></thead><tbody>\n",
+    fprintf(out, "<th scope=\"col\">MACs</th><th scope=\"col\">parameters</th><th scope=\"col\">verdict</th><th scope=\"col\">%s</th></tr></thead><tbody>\n",
             c->data != NULL ? "use it?" : "what speaks for it");
     for (int i = 0; i < c->n; i++) put_row(p, c, i);
     fputs("</tbody></table></div>\n", out);
