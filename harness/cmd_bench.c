@@ -10,6 +10,7 @@
 #include "engine/file.h"
 #include "engine/rng.h"
 #include "harness/commands.h"
+#include "harness/escape.h"
 #include "harness/interrupt.h"
 #include "harness/machine.h"
 #include "harness/options.h"
@@ -389,7 +390,11 @@ static bool report(Bench *b, bool json, bool layers, Error *err) {
             print_work(report_at(p, "/scopes"), "scope", "layer", &b->cell[i], passes, total);
             print_work(report_at(p, "/parts"), "part", "part of routing", &b->cell[i], passes, total);
         }
-        if (b->out_dir != NULL) printf("written: %s/*/run.json\n", b->out_dir);
+        if (b->out_dir != NULL) {
+            fputs("written: ", stdout);
+            escape_terminal(stdout, b->out_dir);
+            fputs("/*/run.json\n", stdout);
+        }
     }
     for (int i = 0; i < b->n_cells; i++) result_destroy(result[i]);
     if (ok && n_failed > 0) return FAIL_STATUS(err, EXIT_CELLS, "", "%d of %d cells failed", n_failed, b->n_cells);

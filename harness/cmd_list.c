@@ -10,6 +10,7 @@
 #include "baselines/registry.h"
 #include "harness/commands.h"
 #include "harness/config.h"
+#include "harness/escape.h"
 #include "harness/experiment.h"
 #include "harness/installed.h"
 #include "harness/options.h"
@@ -123,7 +124,16 @@ static bool each_json_file(const char *dir, bool (*each)(const char *name, const
     return ok;
 }
 
-/* One that cannot be read is listed with the reason: the others are still worth seeing. Cells are those of the size that `run` takes by itself. */
+/* Both come from outside. */
+static void print_line(const char *name, const char *text) {
+    escape_terminal_field(stdout, name, 28);
+    fputc(' ', stdout);
+    escape_terminal(stdout, text);
+    fputc('\n', stdout);
+}
+
+/* One that cannot be read is listed with the reason: the others are still worth seeing. Cells are those of the size that `run` takes by
+ * itself. */
 static bool list_experiment(const char *name, const char *path, JsonSink *list, Error *err) {
     Experiment e     = {0};
     json_t    *tree  = NULL;
@@ -139,10 +149,12 @@ static bool list_experiment(const char *name, const char *path, JsonSink *list, 
     }
     if (!ok) error_text(&wrong, why, sizeof why);
     const char *question = ok && e.question[0] != '\0' ? e.question : NULL;
-    if (list == NULL && ok) {
-        printf("%-32s %4d cell%s  %s\n", name, e.n_cells, e.n_cells == 1 ? " " : "s", question != NULL ? question : "(no question)");
-    } else if (list == NULL) {
-        printf("%-32s %s\n", name, why);
+    if (list == NULL) {
+        escape_terminal_field(stdout, name, 32);
+        if (ok) printf(" %4d cell%s ", e.n_cells, e.n_cells == 1 ? " " : "s");
+        fputc(' ', stdout);
+        escape_terminal(stdout, !ok ? why : question != NULL ? question : "(no question)");
+        fputc('\n', stdout);
     } else {
         JsonSink sink;
         json_put_object(list, NULL, &sink);
@@ -177,7 +189,7 @@ static bool list_machine(const char *name, const char *path, JsonSink *list, Err
     const json_t *env = json_is_object(json_object_get(tree, "env")) ? json_object_get(tree, "env") : tree;
     if (list == NULL) {
         const char *cpu = json_string_value(json_object_get(env, "cpu_model"));
-        printf("%-28s %s\n", name, cpu != NULL ? cpu : "(unknown CPU)");
+        print_line(name, cpu != NULL ? cpu : "(unknown CPU)");
     } else {
         JsonSink sink;
         json_put_object(list, NULL, &sink);

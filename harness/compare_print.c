@@ -62,8 +62,8 @@ static void print_without_outliers(const ComparePair *p, FILE *out) {
 static void print_pair(const Comparison *c, const ComparePair *p, FILE *out) {
     char cell[256];
     cell_text(p, cell);
-    escape_terminal(out, cell);
-    fprintf(out, "%*s", (int)strlen(cell) < 44 ? 44 - (int)strlen(cell) : 1, "");
+    escape_terminal_field(out, cell, 43);
+    fputc(' ', out);
     if (p->timed) {
         fprintf(out, "%11.3f %11.3f  %+7.2f %%", p->a_value / 1e6, p->b_value / 1e6, 100 * (p->t.ratio - 1));
         if (isfinite(p->t.low)) fprintf(out, " [%+7.2f, %+7.2f]", 100 * (p->t.low - 1), 100 * (p->t.high - 1));
@@ -100,7 +100,9 @@ void compare_print(const Comparison *c, FILE *out) {
     if (c->different_machines) fputs("different machines, or builds of the program: what follows compares those too\n", out);
     if (c->n_differences == 0) fputs("machine, build and code: no differences\n", out);
     for (int i = 0; i < c->n_differences; i++) {
-        fprintf(out, "  %-34s ", c->difference[i].field);
+        fputs("  ", out);
+        escape_terminal_field(out, c->difference[i].field, 34);
+        fputc(' ', out);
         escape_terminal(out, c->difference[i].a);
         fputs("  ->  ", out);
         escape_terminal(out, c->difference[i].b);

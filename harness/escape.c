@@ -1,4 +1,4 @@
-/* Writes texts from outside into gnuplot, LaTeX, CSV, Markdown and terminals, see escape.h. */
+/* Writes texts from outside into gnuplot, LaTeX, CSV, Markdown, HTML and terminals, see escape.h. */
 #include "harness/escape.h"
 
 #include <ctype.h>
@@ -84,9 +84,29 @@ void escape_markdown(FILE *out, const char *text) {
     }
 }
 
+void escape_html(FILE *out, const char *text) {
+    char c[5];
+    while (next(&text, c) != 0) {
+        switch (c[0]) {
+        case '&': fputs("&amp;", out); break;
+        case '<': fputs("&lt;", out); break;
+        case '>': fputs("&gt;", out); break;
+        case '"': fputs("&quot;", out); break;
+        case '\'': fputs("&#39;", out); break;
+        case '`': fputs("&#96;", out); break;
+        default: fputs(c, out);
+        }
+    }
+}
+
 void escape_terminal(FILE *out, const char *text) {
     char c[5];
     while (next(&text, c) != 0) fputs(c, out);
+}
+
+void escape_terminal_field(FILE *out, const char *text, int width) {
+    escape_terminal(out, text);
+    for (int i = escape_terminal_width(text); i < width; i++) fputc(' ', out);
 }
 
 int escape_terminal_width(const char *text) {

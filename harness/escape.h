@@ -24,8 +24,14 @@ void escape_csv(FILE *out, const char *text);
 /* Inline Markdown, fit for a cell of a table. Underscores inside words stay, since they mean nothing there. */
 void escape_markdown(FILE *out, const char *text);
 
+/* HTML text, and inside a double-quoted attribute. */
+void escape_html(FILE *out, const char *text);
+
 /* For a terminal. */
 void escape_terminal(FILE *out, const char *text);
+
+/* The same, filled with blanks to a width. */
+void escape_terminal_field(FILE *out, const char *text, int width);
 
 /* Characters (not bytes) that the above would show. */
 int escape_terminal_width(const char *text);

@@ -1,6 +1,7 @@
 /* morbench: finds the command, runs it, prints what went wrong on one line and chooses the exit status. */
 #include "engine/field.h"
 #include "harness/commands.h"
+#include "harness/escape.h"
 #include "harness/options.h"
 
 #include <errno.h>
@@ -117,7 +118,9 @@ int main(int argc, char **argv) {
 
     char text[sizeof err];
     error_text(&err, text, sizeof text);
-    fprintf(stderr, "morbench: %s\n", text);
+    fputs("morbench: ", stderr);
+    escape_terminal(stderr, text);               /* names of files and keys come from outside */
+    fputc('\n', stderr);
     const char *debug = getenv("MORBENCH_DEBUG");
     if (debug != NULL && strcmp(debug, "1") == 0) fprintf(stderr, "  (noticed at %s:%d)\n", err.file, err.line);
     return err.exit_status != EXIT_OK ? err.exit_status : status;

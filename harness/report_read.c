@@ -1,4 +1,4 @@
-/* Finds and reads the runs below a directory, names their models, and links timings to accuracies. */
+/* Finds and reads the runs below a directory, and links timings to accuracies. */
 #include "harness/report.h"
 
 #include "harness/escape.h"
@@ -178,16 +178,6 @@ static Verdict worst_reason(const json_t *run, bool *untrained) {
 static void judge(Report *r) {
     for (int i = 0; i < r->n_rows; i++) {
         ReportRow *row = &r->row[i];
-        row->model = text_at(row->run, "/model/preset");
-        if (row->model == NULL) row->model = text_at(row->run, "/model/name");
-        if (row->model == NULL) row->model = "(no model)";
-        row->model_index = r->n_models;
-        for (int k = 0; k < i && row->model_index == r->n_models; k++)
-            if (strcmp(r->row[k].model, row->model) == 0) row->model_index = r->row[k].model_index;
-        if (row->model_index == r->n_models) r->n_models++;
-    }
-    for (int i = 0; i < r->n_rows; i++) {
-        ReportRow *row = &r->row[i];
         bool       untrained;
         Verdict    worst = worst_reason(row->run, &untrained);
         link_accuracy(r, row);
@@ -208,11 +198,14 @@ bool report_read(Report *out, const char *dir, Error *err) {
         else FAIL(err, "", "no run.json below it; train, eval and bench write one into --out");
         return error_in(err, dir);
     }
+    if (!report_name_models(out, err)) return false;
     judge(out);
     return true;
 }
 
 void report_free(Report *r) {
+    for (int i = 0; i < r->n_models; i++) free(r->model[i].label);
+    free(r->model);
     for (int i = 0; i < r->n_rows; i++) {
         free(r->row[i].path);
         json_decref(r->row[i].run);

@@ -40,7 +40,7 @@ for model in $models; do
 done
 
 # only what an earlier quickstart wrote
-rm -rf "$out/eval" "$out/bench" "$out/train" "$out/plots" "$out"/table.md "$out"/table.csv "$out"/table.json
+rm -rf "$out/eval" "$out/bench" "$out/train" "$out/plots" "$out"/table.md "$out"/table.csv "$out"/table.json "$out"/report.html
 
 evaluate() { # QUESTION MODEL
     step "$1" "$binary" eval --preset "$2" --weights "$(weights_of "$2")" --data fashion_mnist --out "$out/eval/$2"
@@ -60,9 +60,10 @@ for model in $models; do
     cp "$reference/$model/run.json" "$out/train/$model/run.json"
 done
 step "6. All in one table, with the trainings that made these weights, and as plots." \
-    "$binary" report "$out"
+    "$binary" report "$out" --html
 
 printf '\nDone. Look at\n'
+printf '  page    %s/report.html: which model to use, and why (open it in a browser)\n' "$out"
 printf '  table   %s/table.md (for people), table.csv (for programs)\n' "$out"
 printf '  JSON    %s/eval/*/run.json and %s/bench/*/run.json, all of it in %s/table.json\n' "$out" "$out" "$out"
 if [ -d "$out/plots" ]; then printf '  plots   %s/plots/*.png and *.svg\n' "$out"; fi

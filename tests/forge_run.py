@@ -36,23 +36,35 @@ def put(run, pointer, value):
         run[last] = value
 
 
-run = json.load(open(sys.argv[1]))
-made = {"processes": 9, "spread": 0.01, "seed": 1, "odd": 0}
-for argument in sys.argv[3:]:
-    key, value = argument.split("=", 1)
-    if key.startswith("/"):
-        put(run, key, json.loads(value))
-    else:
-        made[key] = float(value)
-if "ms" in made:
-    draw = random.Random(int(made["seed"]))
+def save(run, path):
+    """With the digest that belongs to it."""
+    run = {key: value for key, value in run.items() if key != "digest"}
+    run["digest"] = hashlib.sha256(canonical(run).encode()).hexdigest()
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "w") as file:
+        json.dump(run, file, ensure_ascii=False)
+
+
+def draw_samples(run, ms, processes=9, spread=0.01, seed=1, odd=0):
+    """odd: so many of the first processes take a third of the time."""
+    draw = random.Random(int(seed))
     samples, process = [], []
-    for p in range(int(made["processes"])):
-        centre = 1e6 * made["ms"] * math.exp(made["spread"] * draw.gauss(0, 1)) / (3 if p < made["odd"] else 1)
-        samples += [centre * math.exp(made["spread"] * draw.gauss(0, 1)) for _ in range(31)]
+    for p in range(int(processes)):
+        centre = 1e6 * ms * math.exp(spread * draw.gauss(0, 1)) / (3 if p < odd else 1)
+        samples += [centre * math.exp(spread * draw.gauss(0, 1)) for _ in range(31)]
         process += [p] * 31
     run["samples"]["latency_ns"], run["samples"]["latency_process"] = samples, process
-run.pop("digest", None)
-run["digest"] = hashlib.sha256(canonical(run).encode()).hexdigest()
-os.makedirs(os.path.dirname(sys.argv[2]) or ".", exist_ok=True)
-json.dump(run, open(sys.argv[2], "w"), ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    run = json.load(open(sys.argv[1]))
+    made = {}
+    for argument in sys.argv[3:]:
+        key, value = argument.split("=", 1)
+        if key.startswith("/"):
+            put(run, key, json.loads(value))
+        else:
+            made[key] = float(value)
+    if "ms" in made:
+        draw_samples(run, **made)
+    save(run, sys.argv[2])

@@ -18,13 +18,15 @@ typedef struct FakeRun {
     int         top1;             /* right of 10000; 0: no accuracy */
     int         epochs;           /* of a training curve */
     bool        profile;
+    const char *router;           /* a setting of the model; NULL: it has none */
+    int         seed;             /* of a training */
     Warning     warn;             /* N_WARNINGS: none */
 } FakeRun;
 
 static bool fake_run(const FakeRun *f, const char *dir, Error *err) {
     Result  *r = NULL;
-    json_t  *experiment = json_pack("{s:s, s:s, s:i, s:i}", "kind", f->kind, "preset", f->preset, "batch_size_count", f->batch,
-                                    "epochs", f->epochs);
+    json_t  *experiment = json_pack("{s:s, s:s, s:i, s:i, s:i, s:s}", "kind", f->kind, "preset", f->preset, "batch_size_count", f->batch,
+                                    "epochs", f->epochs, "seed", f->seed, "router", f->router != NULL ? f->router : "");
     char     program[] = "morbench", command[32], *argv[] = {program, command};
     snprintf(command, sizeof command, "%s", f->kind);
     bool ok = result_begin(&r, &(ResultStart){.kind = f->kind, .experiment = experiment, .argc = 2, .argv = argv}, err);
@@ -34,6 +36,7 @@ static bool fake_run(const FakeRun *f, const char *dir, Error *err) {
     json_put_text(model, "name", "vit");
     json_put_text(model, "preset", f->preset);
     json_put_object(model, "settings", &none);
+    if (f->router != NULL) json_put_text(&none, "router", f->router);
     json_put_count(model, "params_count", 2710000);
     if (f->weights != NULL) json_put_text(model, "weights_sha256", f->weights);
     else                    json_put_missing(model, "weights_sha256", "not_requested");

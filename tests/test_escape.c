@@ -54,6 +54,26 @@ static void latex_commands_are_texts(void **state) {
     expect(escape_latex, "[1ex] *", "{[}1ex{]} {*}");
 }
 
+static void html_is_text_in_an_element_and_in_an_attribute(void **state) {
+    (void)state;
+    expect(escape_html, "<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;");
+    expect(escape_html, "\" onload='x' `y` &amp;", "&quot; onload=&#39;x&#39; &#96;y&#96; &amp;amp;");
+    expect(escape_html, "caf\xc3\xa9\n\x1b<", "caf\xc3\xa9 &lt;");
+}
+
+static void fields_are_as_wide_as_they_look(void **state) {
+    char  *got = NULL;
+    size_t n;
+    FILE  *f = open_memstream(&got, &n);
+    (void)state;
+    assert_non_null(f);
+    escape_terminal_field(f, "caf\xc3\xa9\x1b", 6);
+    escape_terminal_field(f, "longer", 2);
+    assert_int_equal(fclose(f), 0);
+    assert_string_equal(got, "caf\xc3\xa9  longer");
+    free(got);
+}
+
 static void spreadsheets_compute_nothing(void **state) {
     (void)state;
     expect(escape_csv, "=HYPERLINK(1)", "'=HYPERLINK(1)");
@@ -218,6 +238,8 @@ int main(void) {
         cmocka_unit_test(gnuplot_strings_are_single_quoted_without_backquotes),
         cmocka_unit_test(control_characters_and_broken_utf8_reach_nobody),
         cmocka_unit_test(latex_commands_are_texts),
+        cmocka_unit_test(html_is_text_in_an_element_and_in_an_attribute),
+        cmocka_unit_test(fields_are_as_wide_as_they_look),
         cmocka_unit_test(spreadsheets_compute_nothing),
         cmocka_unit_test(markdown_is_neither_markup_nor_html_nor_a_new_cell),
         cmocka_unit_test(hostile_labels_run_no_command_in_gnuplot),

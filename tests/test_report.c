@@ -4,7 +4,9 @@
 #include "engine/file.h"
 #include "harness/commands.h"
 #include "harness/factors.h"
+#include "harness/figure.h"
 #include "harness/gnuplot.h"
+#include "harness/html.h"
 #include "harness/report.h"
 
 #include <setjmp.h>
@@ -301,7 +303,7 @@ static void hostile_names_stay_in_their_cells(void **state) {
     const bool drawn = report_write_plots(&r, in_dir("hostile"), &n_plots, &err);
     if (!drawn && err.exit_status != EXIT_MACHINE) fail_msg("%s", err.message);
     assert_false(exists("pwned") || exists("hostile/pwned") || access("pwned", F_OK) == 0);
-    if (drawn) assert_int_equal(n_plots, 5);
+    if (drawn) assert_int_equal(n_plots, 6);
     char *script = contents("hostile/plots/accuracy.gp");
     assert_null(strchr(script, '`'));
     free(script);
@@ -321,9 +323,9 @@ static void plots_are_drawn_with_intervals_and_marked_axes(void **state) {
     const bool drawn = report_write_plots(&r, in_dir("plots"), &n_plots, &err);
     if (!drawn && err.exit_status != EXIT_MACHINE) fail_msg("%s", err.message);
     if (drawn) {
-        static const char *const names[] = {"accuracy", "batch", "curves", "profile", "training"};
-        assert_int_equal(n_plots, 5);
-        for (int i = 0; i < 5; i++) {
+        static const char *const names[] = {"accuracy", "batch", "curves", "profile", "training", "layers"};
+        assert_int_equal(n_plots, 6);
+        for (int i = 0; i < 6; i++) {
             char name[64];
             snprintf(name, sizeof name, "plots/plots/%s.svg", names[i]);
             char *svg = contents(name);
@@ -399,12 +401,93 @@ static void a_directory_without_runs_is_bad_input(void **state) {
     report_free(&r);
 }
 
-static void what_this_version_lacks_is_said(void **state) {
+static void models_of_one_preset_are_called_by_what_differs(void **state) {
     (void)state;
-    char  program[] = "report", html[] = "--html", at[] = ".", *argv[] = {program, html, at, NULL};
-    Error err = {0};
-    assert_int_equal(cmd_report(3, argv, &err), EXIT_BAD_INPUT);
-    assert_non_null(strstr(err.message, "this version"));
+    FakeRun run = {.kind = "eval", .preset = "mor", .weights = weights_a, .macs = 4e6, .top1 = 8000, .warn = N_WARNINGS, .router = "expert"};
+    put(&run, "names/a");
+    run.weights = weights_b, run.router = "random";
+    put(&run, "names/b");
+    run.preset = "other";
+    put(&run, "names/c");
+    Report r = read_in("names");
+    assert_int_equal(r.n_models, 3);
+    assert_string_equal(r.row[0].model, "mor router=expert");
+    assert_string_equal(r.row[1].model, "mor router=random");
+    assert_string_equal(r.row[2].model, "other");
+    assert_int_equal(r.model[0].method_index, r.model[2].method_index);      /* one hue a method */
+    assert_int_not_equal(figure_colour(&r, 0), figure_colour(&r, 1));
+    assert_int_not_equal(figure_symbol(0), figure_symbol(1));
+    report_free(&r);
+}
+
+static void a_picture_of_gnuplot_becomes_a_part_of_a_page_whatever_its_labels_say(void **state) {
+    (void)state;
+    static const char svg[] = "<?xml version=\"1.0\"?>\n<svg>\n<title>Gnuplot</title>\n<g id=\"gnuplot_canvas\">\n<circle id='gpDot' r='0.5'/>\n"
+                              "<g fill=\"none\">\n</g>\n\t<g id=\"gnuplot_plot_1\" ><title>gnuplot_plot_1</title>\n<use xlink:href='#gpDot'/>\n"
+                              "\t<text> id=\"x\" &lt;b></text>\n</g>\n</g>\n</svg>\n";
+    char  *text = NULL;
+    size_t n;
+    FILE  *out = open_memstream(&text, &n);
+    assert_non_null(out);
+    html_svg(out, svg, "p", "wide", 10, 20, "a <title>", "\"text\"");
+    fclose(out);
+    assert_non_null(strstr(text, "viewBox=\"0 0 10 20\""));
+    assert_non_null(strstr(text, "<title id=\"p-title\">a &lt;title&gt;</title><desc id=\"p-text\">&quot;text&quot;</desc>"));
+    assert_non_null(strstr(text, "<circle id='p-gpDot'"));
+    assert_non_null(strstr(text, "href='#p-gpDot'"));
+    assert_non_null(strstr(text, "<text> id=\"x\" &lt;b></text>"));         /* a label stays as it is */
+    assert_null(strstr(text, "<g fill=\"none\">"));
+    assert_null(strstr(text, "gnuplot_plot_1</title>"));
+    assert_null(strstr(text, "<?xml"));
+    free(text);
+}
+
+static void what_a_plot_has_no_room_for_is_counted_and_said(void **state) {
+    (void)state;
+    for (int i = 0; i < FIGURE_MAX_SERIES + 2; i++) {
+        char preset[16], path[32], weights[65];
+        snprintf(preset, sizeof preset, "m%d", i);
+        snprintf(path, sizeof path, "crowd/%d", i);
+        snprintf(weights, sizeof weights, "%064d", i);
+        /* the last two are beaten by the first, and of the others each is cheaper or better */
+        const bool beaten = i >= FIGURE_MAX_SERIES;
+        put(&(FakeRun){.kind = "eval", .preset = preset, .weights = weights, .macs = beaten ? 9e6 : 1e6 + 1e5*i, .top1 = beaten ? 7000 : 8000 + i,
+                       .warn = N_WARNINGS}, path);
+    }
+    Error  err = {0};
+    Report r   = read_in("crowd");
+    Figure f;
+    const Plot *accuracy = report_plots[0];
+    assert_string_equal(accuracy->name, "accuracy");
+    good(figure_begin(&f, &r, false, &err), &err);
+    assert_true(accuracy->write(&f, 0));
+    good(figure_end(&f, accuracy, true, &err), &err);
+    assert_int_equal(f.n_left_out, 2);
+    assert_non_null(strstr(f.note, "2 more"));
+    assert_non_null(strstr(f.text, "'m0'"));
+    assert_null(strstr(f.text, "'m24'"));
+    figure_free(&f);
+    report_free(&r);
+}
+
+static void a_page_without_gnuplot_has_its_numbers_and_says_so(void **state) {
+    (void)state;
+    put_two_models("bare");
+    Error  err = {0};
+    Report r   = read_in("bare");
+    char   path[4096];
+    int    n_figures = -1;
+    snprintf(path, sizeof path, "%s", getenv("PATH"));
+    setenv("PATH", dir, 1);
+    good(report_write_html(&r, in_dir("bare"), &n_figures, &err), &err);
+    setenv("PATH", path, 1);
+    assert_int_equal(n_figures, 0);
+    char *page = contents("bare/report.html");
+    assert_non_null(strstr(page, "No figures could be drawn"));
+    assert_non_null(strstr(page, "Which model should I use?"));
+    for (int i = 0; i < r.n_rows; i++) assert_non_null(strstr(page, json_string_value(json_object_get(r.row[i].run, "id"))));
+    free(page);
+    report_free(&r);
 }
 
 int main(void) {
@@ -421,7 +504,10 @@ int main(void) {
         cmocka_unit_test(invalid_runs_are_struck_through_and_not_drawn),
         cmocka_unit_test(a_damaged_run_is_left_out_and_counted),
         cmocka_unit_test(a_directory_without_runs_is_bad_input),
-        cmocka_unit_test(what_this_version_lacks_is_said),
+        cmocka_unit_test(models_of_one_preset_are_called_by_what_differs),
+        cmocka_unit_test(a_picture_of_gnuplot_becomes_a_part_of_a_page_whatever_its_labels_say),
+        cmocka_unit_test(what_a_plot_has_no_room_for_is_counted_and_said),
+        cmocka_unit_test(a_page_without_gnuplot_has_its_numbers_and_says_so),
     };
     return cmocka_run_group_tests_name("report", tests, make_dir, remove_dir);
 }
