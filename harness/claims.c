@@ -16,12 +16,12 @@ typedef enum Verdict { HOLDS, FAILS, UNDECIDED } ClaimVerdict;
 static const char *const verdict_names[] = {"holds", "fails", "undecided"};
 
 /* One condition of one pair in one context; entry: its place in the outcome. */
-typedef struct Comparison { ClaimEstimate estimate; const json_t *condition; json_t *entry; ClaimVerdict verdict; } ClaimComparison;
+typedef struct Comparison { ClaimEstimate estimate; const json_t *condition; json_t *entry; ClaimVerdict verdict; int pair; } ClaimComparison;
 
 typedef struct Judge {
     ClaimRuns        runs;
     ClaimComparison *comparison;     /* of the part at hand */
-    int              n;
+    int              n, pair;        /* the pair that comparisons are being made of; -1: all */
     bool             failed;         /* no memory somewhere */
 } Judge;
 
@@ -124,8 +124,23 @@ static void add_comparison(Judge *j, json_t *list, const json_t *condition, cons
     }
     put(j, entry, "runs_a", ids_a);
     put(j, entry, "runs_b", ids_b);
-    j->comparison[j->n++] = (ClaimComparison){.estimate = e, .condition = condition, .entry = entry, .verdict = UNDECIDED};
+    j->comparison[j->n++] = (ClaimComparison){.estimate = e, .condition = condition, .entry = entry, .verdict = UNDECIDED, .pair = j->pair};
     if (json_array_append_new(list, entry) != 0) j->failed = true;
+}
+
+static bool is_exact(const ClaimEstimate *e) { return strcmp(e->method, "exact") == 0 && isfinite(e->value); }
+
+static ClaimVerdict compared(const ClaimComparison *c) {
+    double    threshold = 0;
+    const int bound     = bound_of(c->condition, &threshold);
+    return satisfies(bound, c->estimate.value, threshold) ? HOLDS : FAILS;
+}
+
+/* A pair that an exact number rules out needs no other answer, and its comparisons do not make those of others harder. */
+static bool is_ruled_out(const Judge *j, int pair) {
+    for (int i = 0; i < j->n; i++)
+        if (pair >= 0 && j->comparison[i].pair == pair && is_exact(&j->comparison[i].estimate) && compared(&j->comparison[i]) == FAILS) return true;
+    return false;
 }
 
 /* After all comparisons of a part are there: Holm over those that have a p. */
@@ -133,16 +148,14 @@ static void decide_comparisons(Judge *j, Error *err) {
     double *p = calloc((size_t)j->n + 1, sizeof *p);
     size_t  n = 0, k = 0;
     for (int i = 0; p != NULL && i < j->n; i++)
-        if (isfinite(j->comparison[i].estimate.p)) p[n++] = j->comparison[i].estimate.p;
+        if (isfinite(j->comparison[i].estimate.p) && !is_ruled_out(j, j->comparison[i].pair)) p[n++] = j->comparison[i].estimate.p;
     if (p == NULL || !holm_correct(p, n, err)) j->failed = true;
     for (int i = 0; !j->failed && i < j->n; i++) {
         ClaimComparison *c = &j->comparison[i];
-        double           threshold = 0;
-        const int        bound     = bound_of(c->condition, &threshold);
-        const bool       exact     = !isfinite(c->estimate.low) && strcmp(c->estimate.method, "exact") == 0;
-        const double     corrected = isfinite(c->estimate.p) ? p[k++] : NAN;
-        const bool       certain   = exact ? isfinite(c->estimate.value) : corrected < certain_p;
-        if (c->estimate.lacks[0] == '\0' && certain) c->verdict = satisfies(bound, c->estimate.value, threshold) ? HOLDS : FAILS;
+        const bool       counted   = isfinite(c->estimate.p) && !is_ruled_out(j, c->pair);
+        const double     corrected = counted ? p[k++] : NAN;
+        if (c->estimate.lacks[0] == '\0' && (is_exact(&c->estimate) || corrected < certain_p)) c->verdict = compared(c);
+        if (isfinite(c->estimate.p) && !counted) put(j, c->entry, "lacks", json_string("not asked: an exact condition fails"));
         put(j, c->entry, "p_corrected", real_or_null(corrected));
         put(j, c->entry, "comparisons_count", json_integer((json_int_t)n));
         put(j, c->entry, "verdict", json_string(verdict_names[c->verdict]));
@@ -310,11 +323,13 @@ static json_t *judge_part(Judge *j, const json_t *part, Error *err) {
         json_t *entry = json_object(), *list = json_array();
         put(j, entry, "a", claim_group_name(&j->runs, pair[k].a, &a, &b));
         put(j, entry, "b", pair[k].b != NULL ? claim_group_name(&j->runs, pair[k].b, &a, &b) : json_null());
+        j->pair = k;
         json_array_foreach(conditions, i, condition)
             if (!is_over(condition)) compare_pair(j, list, condition, pair[k].a, pair[k].b, err);
         put(j, entry, "comparisons", list);
         json_array_append_new(pairs, entry);
     }
+    j->pair = -1;
     json_array_foreach(conditions, i, condition)
         if (!j->failed && is_over(condition)) compare_over(j, together, condition, pair, n, err);
     if (!j->failed) decide_comparisons(j, err);
