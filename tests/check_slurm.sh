@@ -18,7 +18,7 @@ end() { # only what was started here, last first
 }
 trap end EXIT
 . "$here/claims.sh"
-export MORBENCH=$morbench SLURM_CONF=$dir/slurm.conf
+export MORBENCH=$morbench SLURM_CONF=$dir/slurm.conf MORBENCH_MACHINE_LOCK=$dir/machine.lock
 cd "$dir" || exit 1
 
 # ---- a Slurm of this machine alone ----

@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 . "$here/claims.sh"
-export OMP_NUM_THREADS=1
+export OMP_NUM_THREADS=1 MORBENCH_MACHINE_LOCK=$dir/machine.lock     # others' timings are not waited for
 cd "$dir" || exit 1
 
 base='"data": {"name": "synthetic:14x14x1:4:64"},
@@ -145,10 +145,10 @@ crash() {
     "$morbench" run both.json train.epochs=100 --out crash/both >out 2>err & local run=$! victim=
     for _ in $(seq 400); do grep -q 'train ' err && break; sleep 0.02; done
     victim=$(pgrep -P $run | head -n 1)
-    kill -SEGV "$victim" 2>/dev/null
+    kill -ABRT "$victim" 2>/dev/null
     wait $run
     local status=$?
-    [ $status -eq 4 ] && grep -q '^7 of 8 cells done, 1 failed' out && grep -q 'ended by signal 11' out && "$morbench" run both.json train.epochs=100 --out crash/both --quiet | grep -q '^8 of 8'
+    [ $status -eq 4 ] && grep -q '^7 of 8 cells done, 1 failed' out && grep -q 'ended by signal 6' out && "$morbench" run both.json train.epochs=100 --out crash/both --quiet | grep -q '^8 of 8'
 }
 holds "a crash costs one cell, and the next run mends it" crash
 

@@ -73,7 +73,7 @@ class Sweeps:
             json.dump(EXPERIMENT, f)
         self.shim = os.path.join(work, "kill_shim.so")
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o", self.shim, os.path.join(HERE, "kill_shim.c"), "-ldl"], check=True)
-        self.env = dict(os.environ, OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
+        self.env = dict(os.environ, OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", MORBENCH_MACHINE_LOCK=os.path.join(work, "machine.lock"))
         self.random = random.Random(1)
 
     def start(self, root, **shim):
