@@ -103,7 +103,7 @@ array=$(sed -n 1p numbers) last=$(sed -n 2p numbers)
 holds "the array is submitted" test -n "$array" -a -n "$last"
 holds "its tasks train" trains 2
 # Slurm lets two minutes pass before a requeued job may start; asked to, it starts it at once
-hurry() { scontrol update "JobId=$1" StartTime=now >/dev/null 2>&1; }
+hurry() { [ "$(squeue -h -j "$1" -o %T 2>/dev/null)" != PENDING ] || scontrol update "JobId=$1" StartTime=now >/dev/null 2>&1; }
 logged() { # file, pattern, job to hurry or nothing
     for _ in $(seq 1200); do grep -q "$2" "$1" 2>/dev/null && return 0; [ -z "${3:-}" ] || hurry "$3"; sleep 0.2; done
     tail -n 3 "$1" >&2
@@ -111,7 +111,7 @@ logged() { # file, pattern, job to hurry or nothing
 }
 cancel() {
     wait_state "${array}_1" RUNNING && scancel "${array}_1" && logged "array/sweep/logs/${array}_1.log" 'ended with 143' \
-        && grep -q 'state saved' "array/sweep/logs/${array}_1.log" && wait_state "${array}_1" CANCELLED
+        && grep -q 'state saved' "array/sweep/logs/${array}_1.log" && wait_state "${array}_1" CANCELLED && sleep 2     # its end is behind Slurm, too
 }
 holds "a task that is cancelled saves what it had" cancel
 holds "another is requeued while it trains" bash -c "scontrol requeue ${array}_2"

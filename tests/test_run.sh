@@ -140,9 +140,13 @@ holds "weights that were not kept are asked for by name" test $? = 4 -a "$(grep 
 echo "{$base, \"vary\": {\"/model/depth\": [1, 2]}, \"data\": {\"name\": \"cifar10\", \"root\": \"/nowhere\"}}" | sed 's/"data": {"name": "syn[^}]*}, *//' >nodata.json
 refused "data that are not there are told before anything runs" 1 "/data: .*cifar10" "$morbench" run nodata.json --out results/nodata
 
+# what it says is asked of `err`, which must not be that of an earlier one
+begin() { : >err; "$@" >out 2>err & }
+
 # a cell whose process crashes leaves the others
 crash() {
-    "$morbench" run both.json train.epochs=100 --out crash/both >out 2>err & local run=$! victim=
+    begin "$morbench" run both.json train.epochs=100 --out crash/both
+    local run=$! victim=
     for _ in $(seq 400); do grep -q 'train ' err && break; sleep 0.02; done
     victim=$(pgrep -P $run | head -n 1)
     kill -ABRT "$victim" 2>/dev/null
@@ -154,7 +158,8 @@ holds "a crash costs one cell, and the next run mends it" crash
 
 # ---- time and signals ----
 stopped() {
-    "$morbench" run product.json train.epochs=20000 --out stop/product >out 2>err & local run=$!
+    begin "$morbench" run product.json train.epochs=20000 --out stop/product
+    local run=$!
     for _ in $(seq 400); do grep -q 'train ' err && break; sleep 0.05; done
     kill -INT $run
     wait $run
@@ -163,7 +168,8 @@ stopped() {
 holds "an interrupt saves what the cell had and is 130" stopped
 # Ctrl-C reaches the whole group, and the sweep passes it on besides
 group() {
-    setsid "$morbench" run product.json train.epochs=20000 --out group/product >out 2>err & local run=$!
+    begin setsid "$morbench" run product.json train.epochs=20000 --out group/product
+    local run=$!
     for _ in $(seq 400); do grep -q 'train ' err && break; sleep 0.05; done
     kill -INT -- -$run
     wait $run
@@ -171,7 +177,8 @@ group() {
 }
 holds "an interrupt of the whole group is one interrupt" group
 goes_on() {
-    "$morbench" run product.json train.epochs=20000 --threads 2 --out stop/product >out 2>err & local run=$!
+    begin "$morbench" run product.json train.epochs=20000 --threads 2 --out stop/product
+    local run=$!
     for _ in $(seq 400); do grep -q 'goes on' err && grep -q 'train ' err && break; sleep 0.05; done
     kill -TERM $run
     wait $run
@@ -179,7 +186,8 @@ goes_on() {
 }
 holds "it goes on with the threads it was begun with" goes_on
 orphan() {
-    "$morbench" run product.json train.epochs=20000 --out stop/product >out 2>err & local run=$! child=
+    begin "$morbench" run product.json train.epochs=20000 --out stop/product
+    local run=$! child=
     for _ in $(seq 400); do child=$(pgrep -P $run | head -n 1); [ -n "$child" ] && grep -q 'train ' err && break; sleep 0.05; done
     kill -KILL $run
     wait $run 2>/dev/null
