@@ -250,8 +250,8 @@ refused "an unknown profile" 1 "--profile: must be smoke, standard or paper; got
 refused "no processes" 1 "--processes: must be a whole number in \[1, 1000\], got '0'" b --preset $model --processes 0
 refused "seconds that are none" 1 "--seconds: must be seconds in \[0, 86400\], got 'long'" b --preset $model --seconds long
 refused "a seed that is no number" 1 "--seed: must be a whole number" b --preset $model --seed x
-refused "more weights than models" 1 "--weights: must name one file (- for random) for each" b --preset $model --weights a,b
-refused "fewer weights than models" 1 "--weights: must name one file (- for random) for each" b --preset $model,vit_d96_l6_p4_28 --weights a
+refused "more weights than models" 1 "--weights: must name one file .* for each of the" b --preset $model --weights a,b
+refused "fewer weights than models" 1 "--weights: must name one file .* for each of the" b --preset $model,vit_d96_l6_p4_28 --weights a
 refused "weights that are not there" 1 "nowhere.safetensors" b --preset $model --weights "$dir/nowhere.safetensors"
 refused "a misspelt option is named with the nearest" 1 "--presets: no such option; did you mean --preset" b --presets $model
 refused "an argument too many" 1 "extra: unexpected argument" b --preset $model extra
