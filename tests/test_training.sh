@@ -161,12 +161,16 @@ else say wrong "one run killed $deaths of $DEATHS times in $sessions sessions: $
 wait_for() { for _ in $(seq 400); do ls "$dir/$1"/checkpoint-* >/dev/null 2>&1 && return 0; sleep 0.01; done; return 1; }
 for signal in INT TERM; do
     [ $signal = INT ] && wanted=130 || wanted=143
-    start "sig$signal" train.checkpoint_s=0.001
-    wait_for "sig$signal"
-    started=$(now_ms)
-    kill -s $signal "$job"
-    finish
-    got=$? took=$(($(now_ms) - started))
+    for _ in 1 2 3 4 5; do                                   # on a busy machine the signal may come when all is done
+        rm -rf "$dir/sig$signal"
+        start "sig$signal" train.checkpoint_s=0.001
+        wait_for "sig$signal"
+        started=$(now_ms)
+        kill -s $signal "$job"
+        finish
+        got=$? took=$(($(now_ms) - started))
+        [ $got -ne 0 ] && break
+    done
     if [ $got -eq $wanted ] && [ $took -le 1000 ] && grep -q "interrupted by SIG$signal; saved at step" "$dir/job.err" && [ "$(wc -l <"$dir/job.err")" -eq 1 ]
     then say ok "SIG$signal: exit status $wanted and a saved state after $took ms"
     else say wrong "SIG$signal: exit status $got after $took ms: $(head -n 1 "$dir/job.err")"; fi
