@@ -59,8 +59,8 @@ static const Field fields[] = {
     DEIT(size, sizes, "5", RATIO_5), DEIT(size, sizes, "6", RATIO_6), DEIT(size, sizes, "7", RATIO_7), DEIT(size, sizes, "8", RATIO_8), \
     DEIT(size, sizes, "9", RATIO_9)
 #define SMALL(rho, ratio, examples_28, examples_32) \
-    {"dynamicvit_d{embed_dim}_l{depth}_p{patch_size}_0." rho "_28", "img_size=28 in_chans=1 num_classes=10 num_heads=0 token_ratio=" ratio, examples_28}, \
-    {"dynamicvit_d{embed_dim}_l{depth}_p{patch_size}_0." rho "_32", "img_size=32 in_chans=3 num_classes=10 num_heads=0 token_ratio=" ratio, examples_32}
+    {"dynamicvit_d{embed_dim}_l{depth}_p{patch_size}_0." rho "_28", "img_size=28 in_chans=1 num_classes=10 num_heads=0 ratio_weight=10 token_ratio=" ratio, examples_28}, \
+    {"dynamicvit_d{embed_dim}_l{depth}_p{patch_size}_0." rho "_32", "img_size=32 in_chans=3 num_classes=10 num_heads=0 ratio_weight=10 token_ratio=" ratio, examples_32}
 
 static const Preset presets[] = {
     DEITS("tiny", OF_TINY), DEITS("small", OF_SMALL), DEITS("base", OF_BASE),
