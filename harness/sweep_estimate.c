@@ -75,7 +75,7 @@ static void learn(Known *k, int *n, const char *path) {
     json_array_foreach(curve, i, point) macs += report_number(point, "/train_macs_count");
     const char *kind = json_string_value(json_object_get(run, "kind")), *status = json_string_value(json_object_get(run, "status"));
     if (strcmp(kind, "train") == 0 && strcmp(status, "ok") == 0 && (int)report_number(run, "/metrics/threads_requested_count") == runtime_threads() && ns > 0
-        && steps * batch > 0) {
+        && steps * batch > 0 && macs > 0) {                  /* earlier versions did not count them */
         k[*n] = (Known){.model = json_deep_copy(report_at(run, "/experiment/model")), .ns_per_image = ns / (steps * batch), .macs_per_s = macs / ns * 1e9, .batch = (int)batch};
         ++*n;
     }
