@@ -22,7 +22,7 @@
 
 enum { MAX_DEPTH = 16, MAX_CHECKPOINTS = 64 };
 
-struct FsckResult { char *path, *cell; bool ok; char started[40]; };
+struct FsckResult { char *path, *cell; bool ok; char started[40]; dev_t device; ino_t file; };
 
 const char *fsck_kind_name(FsckKind kind) {
     static const char *const names[N_FSCK_KINDS] = {
@@ -142,7 +142,8 @@ static const char *text_at(const json_t *run, const char *pointer) {
 
 static bool is_ok(const json_t *run) { return strcmp(text_at(run, "/status"), "ok") == 0; }
 
-static bool remember(Fsck *f, const json_t *run, const char *below, Error *err) {
+static bool remember(Fsck *f, const json_t *run, const char *path, const char *below, Error *err) {
+    struct stat s = {0};
     if (f->n_results == f->results_capacity) {
         const int   capacity = 2 * f->results_capacity + 64;
         FsckResult *grown    = realloc(f->result, (size_t)capacity * sizeof *grown);
@@ -151,7 +152,8 @@ static bool remember(Fsck *f, const json_t *run, const char *below, Error *err) 
         f->results_capacity = capacity;
     }
     FsckResult *r = &f->result[f->n_results++];
-    *r = (FsckResult){.path = strdup(below), .ok = is_ok(run)};
+    stat(path, &s);
+    *r = (FsckResult){.path = strdup(below), .ok = is_ok(run), .device = s.st_dev, .file = s.st_ino};
     snprintf(r->started, sizeof r->started, "%.39s", text_at(run, "/provenance/started_utc"));
     if (asprintf(&r->cell, "%s %s %s", text_at(run, "/id"), text_at(run, "/env_id"), text_at(run, "/provenance/session")) < 0) r->cell = NULL;
     return (r->path != NULL && r->cell != NULL) || no_memory(err);
@@ -161,7 +163,7 @@ static bool look_at_result(Fsck *f, Place *p, Error *err) {
     char  path[PATH_MAX], below[PATH_MAX];
     Error wrong = {0};
     if (!is_regular(p, "run.json") || !path_to(path, p->dir, "run.json") || !path_to(below, p->below, "run.json")) return true;
-    if (result_load(&p->run, path, &wrong)) return remember(f, p->run, below, err);
+    if (result_load(&p->run, path, &wrong)) return remember(f, p->run, path, below, err);
     if (wrong.exit_status == EXIT_MACHINE) {
         *err = wrong;
         return false;
@@ -252,11 +254,14 @@ static int better_first(const void *a, const void *b) {
     return cell != 0 ? cell : x->ok != y->ok ? y->ok - x->ok : started != 0 ? started : strcmp(x->path, y->path);
 }
 
+/* One file under two names: a cell that one experiment took over from another. */
+static bool is_linked(const FsckResult *a, const FsckResult *b) { return a->device == b->device && a->file == b->file; }
+
 static bool look_for_duplicates(Fsck *f, Error *err) {
     if (f->n_results > 0) qsort(f->result, (size_t)f->n_results, sizeof *f->result, better_first);
     for (int i = 1, kept = 0; i < f->n_results; i++) {
         if (strcmp(f->result[i].cell, f->result[kept].cell) != 0) kept = i;
-        else if (!found(f, FSCK_duplicate, f->result[i].path, err, "the cell of %s", f->result[kept].path)) return false;
+        else if (!is_linked(&f->result[i], &f->result[kept]) && !found(f, FSCK_duplicate, f->result[i].path, err, "the cell of %s", f->result[kept].path)) return false;
     }
     return true;
 }

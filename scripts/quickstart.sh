@@ -57,7 +57,7 @@ step "5. How fast are they, one image and sixteen at a time?" \
 for model in $models; do
     [ -f "$reference/$model/run.json" ] || continue
     mkdir -p "$out/train/$model"
-    cp "$reference/$model/run.json" "$out/train/$model/run.json"
+    ln -f "$reference/$model/run.json" "$out/train/$model/run.json" 2>/dev/null || cp "$reference/$model/run.json" "$out/train/$model/run.json"
 done
 step "6. All in one table, with the trainings that made these weights, and as plots." \
     "$binary" report "$out" --html

@@ -51,7 +51,7 @@ clean() { "$morbench" fsck "$1" >"$dir/shown"; }
 holds "a directory as the commands leave it is clean" clean "$r"
 holds "trained, evaluated, unfinished and reported ones are counted" grep -q "^3 results, 2 checkpoints, 0 findings" "$dir/shown"
 holds "a single cell is clean too" "$morbench" fsck "$r/a"
-holds "so are the results that are kept here" "$morbench" fsck results
+holds "so are the results that are kept here" "$morbench" fsck --dry-run results
 cp -r "$r" "$dir/whole"
 
 # ---- what is planted is found ----
@@ -112,6 +112,9 @@ sleep 0.01
 train "$dir/two/a" train.seed=2 >/dev/null
 "$morbench" fsck --dry-run --json "$dir/two" >"$dir/found.json" 2>/dev/null
 holds "of two runs of one cell the older stays" finding duplicate a/run.json "the cell of z/run.json" "$dir/found.json"
+mkdir "$dir/two/linked" && ln "$dir/two/z/run.json" "$dir/two/linked/run.json"
+"$morbench" fsck --dry-run --json "$dir/two" >"$dir/found.json" 2>/dev/null
+holds "one file under two names is no duplicate" python3 -c 'import json,sys; sys.exit([f["path"] for f in json.load(open(sys.argv[1]))["findings"]] != ["a/run.json"])' "$dir/found.json"
 bench() { "$morbench" bench --preset vit_d64_l6_p4_28 --profile smoke --processes 2 --samples 2 --quiet --threads 1 --no-counters --out "$1" >/dev/null 2>&1; }
 bench "$dir/bench/1" && bench "$dir/bench/2"
 holds "two sessions of a bench are no duplicates" "$morbench" fsck "$dir/bench"
