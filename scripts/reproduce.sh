@@ -44,5 +44,5 @@ else
     run 01_models_fashion_mnist
 fi
 printf '\n'
-"$binary" report "$out" --md --csv || exit $?
+"$binary" report "$out" --md --csv --html || exit $?
 exit $failed
