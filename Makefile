@@ -65,7 +65,7 @@ ALL_LIBS   := $(PKG_LIBS) $(if $(SDE),-lsde) $(if $(OPENBLAS_DIR),-Wl$(comma)-rp
 # --- sources
 SIMD_ONLY := $(wildcard engine/simd/*_avx2.c engine/simd/*_avx512.c)
 LIB_C     := $(wildcard engine/*.c engine/ops/*.c engine/backends/*.c engine/optimizers/*.c models/*.c models/routers/*.c \
-                        baselines/*.c harness/*.c harness/datasets/*.c harness/metrics/*.c harness/plots/*.c) \
+                        baselines/*.c harness/*.c harness/*/*.c) \
              $(filter-out $(SIMD_ONLY),$(wildcard engine/simd/*.c)) $(if $(INTRINSICS),$(SIMD_ONLY))
 LIB_C     := $(filter-out harness/main.c,$(LIB_C))
 LIB_O     := $(LIB_C:%.c=$(BUILD)/%.o)
@@ -132,8 +132,8 @@ $(BUILD)/harness/result.o: $(BUILD)/commit
 $(BUILD)/harness/result.o: ALL_CFLAGS += -DMORBENCH_COMMIT='"$(COMMIT)"'
 
 # the drawings of plots, and what makes the page of a report a page, are built into the program
-$(patsubst %.c,$(BUILD)/%.o,$(wildcard harness/plots/*.c)) $(BUILD)/harness/figure.o: $(wildcard scripts/plots/*.gp)
-$(BUILD)/harness/report_html.o: $(wildcard scripts/report/*)
+$(patsubst %.c,$(BUILD)/%.o,$(wildcard harness/plots/*.c)) $(BUILD)/harness/report/figure.o: $(wildcard scripts/plots/*.gp)
+$(BUILD)/harness/report/report_html.o: $(wildcard scripts/report/*)
 
 $(BUILD)/%.o: %.c $(STAMP) | $(BUILD)/ready
 	@mkdir -p $(@D)

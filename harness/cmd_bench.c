@@ -4,19 +4,19 @@
  * loads, warms up, times and ends (cmd_bench_worker.c). Turns come in blocks; a block holds one turn of every cell, in a random
  * order drawn anew from the seed, so that drift of the machine falls on all alike. The processes of a cell are the units of its
  * interval, so what a process does to all its samples at once widens the interval as it should. Every sample is kept. */
-#include "harness/bench.h"
+#include "harness/measure/bench.h"
 
 #include "engine/clock.h"
 #include "engine/file.h"
 #include "engine/rng.h"
 #include "harness/commands.h"
-#include "harness/escape.h"
 #include "harness/interrupt.h"
 #include "harness/machine.h"
+#include "harness/measure/peaks.h"
 #include "harness/options.h"
-#include "harness/peaks.h"
 #include "harness/progress.h"
-#include "harness/report.h"
+#include "harness/report/escape.h"
+#include "harness/report/report.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -4,13 +4,13 @@
  * In this order, so that nothing disturbs the times: images into memory, threads pinned and counted, a fixed loop of integer
  * operations, warm-up, timing (with energy and faults of the same window), peak memory, end to end, repeated input, counters,
  * profile, the fixed loop again. */
-#include "harness/bench.h"
+#include "harness/measure/bench.h"
 
 #include "engine/backends/packed.h"
 #include "harness/commands.h"
-#include "harness/counter_set.h"
-#include "harness/energy.h"
 #include "harness/interrupt.h"
+#include "harness/measure/counter_set.h"
+#include "harness/measure/energy.h"
 #include "harness/options.h"
 
 #include <math.h>

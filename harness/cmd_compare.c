@@ -3,8 +3,8 @@
  * Exit status: 0 compared; 3 with --gate: a confident regression of B; 4 with --gate: there was no cell that the gate could
  * count, so that nothing was shown either way; 1 and 5 for what cannot be read or compared. */
 #include "harness/commands.h"
-#include "harness/compare.h"
 #include "harness/options.h"
+#include "harness/report/compare.h"
 
 #include <math.h>
 #include <stdio.h>

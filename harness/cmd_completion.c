@@ -2,7 +2,7 @@
  * from. */
 #include "baselines/registry.h"
 #include "harness/commands.h"
-#include "harness/dataset.h"
+#include "harness/data/dataset.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "engine/file.h"
 #include "engine/json.h"
 #include "harness/commands.h"
-#include "harness/dataset.h"
+#include "harness/data/dataset.h"
 #include "harness/installed.h"
 #include "harness/options.h"
 

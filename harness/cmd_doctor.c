@@ -3,8 +3,8 @@
 #include "engine/clock.h"
 #include "engine/json.h"
 #include "engine/simd/rows.h"
-#include "harness/counter_set.h"
 #include "harness/doctor.h"
+#include "harness/measure/counter_set.h"
 #include "harness/options.h"
 
 #include <stdio.h>

@@ -3,10 +3,10 @@
 #include "engine/json.h"
 #include "harness/commands.h"
 #include "harness/config.h"
-#include "harness/depth_maps.h"
-#include "harness/evaluate.h"
 #include "harness/interrupt.h"
+#include "harness/measure/evaluate.h"
 #include "harness/options.h"
+#include "harness/report/depth_maps.h"
 #include "harness/session.h"
 
 #include <stdio.h>

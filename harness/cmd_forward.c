@@ -6,8 +6,8 @@
 #include "engine/safetensors.h"
 #include "harness/commands.h"
 #include "harness/config.h"
-#include "harness/evaluate.h"
 #include "harness/interrupt.h"
+#include "harness/measure/evaluate.h"
 #include "harness/options.h"
 
 #include <inttypes.h>

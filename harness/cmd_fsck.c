@@ -1,7 +1,7 @@
 /* morbench fsck DIR: what in a directory of results is half, damaged, double or strange; moved aside, never deleted. */
 #include "harness/commands.h"
-#include "harness/escape.h"
 #include "harness/fsck.h"
+#include "harness/report/escape.h"
 
 #include <stdio.h>
 #include <stdlib.h>

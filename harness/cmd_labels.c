@@ -1,15 +1,15 @@
 /* morbench labels: what a teacher says of every training image, stored sparsely for a student that trains by the same file.
  *
  * The images are those that `train` would show with this file: same data, same augmentation, same seed, epoch by epoch. */
-#include "harness/augment.h"
 #include "harness/commands.h"
 #include "harness/config.h"
-#include "harness/evaluate.h"
+#include "harness/data/augment.h"
+#include "harness/data/sparse_labels.h"
 #include "harness/interrupt.h"
+#include "harness/measure/evaluate.h"
 #include "harness/options.h"
 #include "harness/progress.h"
 #include "harness/session.h"
-#include "harness/sparse_labels.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -10,10 +10,10 @@
 #include "baselines/registry.h"
 #include "harness/commands.h"
 #include "harness/config.h"
-#include "harness/escape.h"
-#include "harness/experiment.h"
 #include "harness/installed.h"
 #include "harness/options.h"
+#include "harness/report/escape.h"
+#include "harness/sweep/experiment.h"
 
 #include <dirent.h>
 #include <errno.h>

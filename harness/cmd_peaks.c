@@ -2,8 +2,8 @@
 #include "engine/clock.h"
 #include "engine/json.h"
 #include "harness/commands.h"
+#include "harness/measure/peaks.h"
 #include "harness/options.h"
-#include "harness/peaks.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "harness/commands.h"
 #include "harness/options.h"
 #include "harness/progress.h"
-#include "harness/sweep.h"
+#include "harness/sweep/sweep.h"
 
 #include <math.h>
 #include <stdio.h>

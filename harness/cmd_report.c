@@ -1,11 +1,11 @@
 /* morbench report DIR [--md --tex --csv --jsonl --html] : tables, plots and a page from the run.json files below DIR, and from nothing else. */
 #include "engine/file.h"
-#include "harness/claims.h"
 #include "harness/options.h"
-#include "harness/paper.h"
-#include "harness/report.h"
+#include "harness/report/claims.h"
+#include "harness/report/paper.h"
+#include "harness/report/report.h"
 
-#include "harness/escape.h"
+#include "harness/report/escape.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -76,7 +76,8 @@ int cmd_report(int argc, char **argv, Error *err) {
     FILE *told = json ? stderr : stdout;             /* stdout is then JSON and nothing else */
     fprintf(told, "\nwritten below ");
     escape_terminal(told, dir);
-    fprintf(told, ": table.json%s%s%s%s", formats & REPORT_MD ? ", table.md" : "", formats & REPORT_CSV ? ", table.csv" : "",
+    fprintf(told, ": table.json%s%s%s%s%s", formats & REPORT_MD ? ", table.md" : "", formats & REPORT_CSV ? ", table.csv" : "",
+            formats & REPORT_CSV && report.n_answers > 0 ? ", answers.csv" : "",
             formats & REPORT_TEX ? ", table.tex" : "", formats & REPORT_JSONL ? ", table.jsonl" : "");
     if (n_plots > 0) fprintf(told, ", %d plots in plots/", n_plots);
     if (html) fprintf(told, ", report.html with %d figures", n_figures);

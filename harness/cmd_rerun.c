@@ -4,12 +4,12 @@
  *
  * Exit status: 0 the same; 4 something differs, each field named; else what kept it from running. */
 #include "engine/file.h"
-#include "harness/bench.h"
 #include "harness/commands.h"
 #include "harness/config.h"
 #include "harness/interrupt.h"
+#include "harness/measure/bench.h"
 #include "harness/options.h"
-#include "harness/report.h"
+#include "harness/report/report.h"
 
 #include <errno.h>
 #include <ftw.h>

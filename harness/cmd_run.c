@@ -6,7 +6,7 @@
 #include "harness/commands.h"
 #include "harness/interrupt.h"
 #include "harness/options.h"
-#include "harness/sweep.h"
+#include "harness/sweep/sweep.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,8 +10,8 @@
 #include "harness/interrupt.h"
 #include "harness/options.h"
 #include "harness/session.h"
-#include "harness/start_weights.h"
-#include "harness/train.h"
+#include "harness/train/start_weights.h"
+#include "harness/train/train.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,15 +3,15 @@
  * data set. One line a file; the worst decides the exit status. */
 #include "engine/file.h"
 #include "engine/safetensors.h"
-#include "harness/checkpoint.h"
-#include "harness/claims.h"
 #include "harness/commands.h"
 #include "harness/config.h"
-#include "harness/experiment.h"
+#include "harness/data/validate_data.h"
 #include "harness/options.h"
-#include "harness/paper.h"
+#include "harness/report/claims.h"
+#include "harness/report/paper.h"
 #include "harness/result.h"
-#include "harness/validate_data.h"
+#include "harness/sweep/experiment.h"
+#include "harness/train/checkpoint.h"
 
 #include <inttypes.h>
 #include <limits.h>

@@ -3,13 +3,13 @@
 
 #include "baselines/registry.h"
 #include "harness/result.h"
-#include "harness/vary.h"
+#include "harness/sweep/vary.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *const config_blocks[] = {"data", "model", "train", "measure", "vary", "question", "weights", "seeds", "cells", "evaluate", "sizes", "labels", NULL};
+const char *const config_blocks[] = {"data", "model", "train", "measure", "vary", "question", "caption", "weights", "seeds", "cells", "evaluate", "sizes", "labels", NULL};
 /* Blocks that make a file an experiment of many cells, which `run` expands. */
 static const char *const sweep_blocks[] = {"vary", "weights", "seeds", "cells", "evaluate", "sizes", "labels", NULL};
 
@@ -363,7 +363,7 @@ bool config_override(Config *c, const char *text, Error *err) {
 }
 
 static bool check_block(const char *key, const json_t *value, const char *path, Error *err) {
-    if (strcmp(key, "question") == 0) return json_is_string(value) || FAIL(err, path, "must be a text");
+    if (strcmp(key, "question") == 0 || strcmp(key, "caption") == 0) return json_is_string(value) || FAIL(err, path, "must be a text");
     if (strcmp(key, "weights") == 0)
         return json_is_string(value) || json_is_object(value) || json_is_null(value) || FAIL(err, path, "must be a file, or {\"cell\": NAME}");
     if (config_is_one_of((const char *const[]){"seeds", "cells", "evaluate", NULL}, key)) return json_is_array(value) || FAIL(err, path, "must be a list");

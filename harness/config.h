@@ -16,8 +16,8 @@
 
 #include "engine/field.h"
 #include "engine/json.h"
-#include "harness/data_settings.h"
-#include "harness/train_settings.h"
+#include "harness/data/data_settings.h"
+#include "harness/train/train_settings.h"
 #include "models/model.h"
 
 /* Sets every field of *self: from object, else to its fallback. A key that is in no field, a value of the wrong type or out of

@@ -5,8 +5,8 @@
 #ifndef HARNESS_DOCTOR_H
 #define HARNESS_DOCTOR_H
 
-#include "harness/counters.h"
 #include "harness/machine.h"
+#include "harness/measure/counters.h"
 
 typedef enum DoctorMark {
     DOCTOR_OK,

@@ -3,9 +3,9 @@
 
 #include "engine/digest.h"
 #include "engine/file.h"
-#include "harness/checkpoint.h"
-#include "harness/report.h"
+#include "harness/report/report.h"
 #include "harness/result.h"
+#include "harness/train/checkpoint.h"
 
 #include <dirent.h>
 #include <errno.h>

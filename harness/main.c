@@ -1,8 +1,8 @@
 /* morbench: finds the command, runs it, prints what went wrong on one line and chooses the exit status. */
 #include "engine/field.h"
 #include "harness/commands.h"
-#include "harness/escape.h"
 #include "harness/options.h"
+#include "harness/report/escape.h"
 
 #include <errno.h>
 #include <fcntl.h>

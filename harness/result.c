@@ -6,7 +6,7 @@
 #include "engine/digest.h"
 #include "engine/file.h"
 #include "harness/blas_check.h"
-#include "harness/stats.h"
+#include "harness/measure/stats.h"
 
 #include <errno.h>
 #include <limits.h>

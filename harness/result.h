@@ -26,7 +26,7 @@
 #include "engine/error.h"
 #include "engine/json.h"
 #include "engine/profile.h"
-#include "harness/dataset.h"
+#include "harness/data/dataset.h"
 #include "harness/machine.h"
 #include "models/model.h"
 

@@ -2,7 +2,7 @@
 #ifndef HARNESS_SESSION_H
 #define HARNESS_SESSION_H
 
-#include "harness/dataset.h"
+#include "harness/data/dataset.h"
 #include "harness/result.h"
 #include "models/model.h"
 

@@ -28,7 +28,7 @@ check() (
             may["harness"]   = " engine models baselines harness "
             place["cblas.h"]   = "^engine/backends/openblas\\.c$"
             place["jansson.h"] = "^engine/json\\.h$"
-            place["papi.h"]    = "^harness/counters[^/]*\\.c$"
+            place["papi.h"]    = "^harness/measure/counters[^/]*\\.c$"
             once["jpeglib.h"] = once["png.h"] = 1
         }
         function complain(text) { printf "%s:%d: %s\n", file, line, text; n_bad++ }
@@ -142,7 +142,7 @@ self_test() {
     write engine/json.h '#include <jansson.h>'
     write models/vit.c '#include "engine/ops.h" /* why */' '#include "models/vit.h"'
     write baselines/tiny_vit.c '#include "models/vit.h"' '#include "engine/ops.h"' '#include "baselines/tiny_vit.h"'
-    write harness/counters_papi.c '#include <papi.h>' '#include "baselines/tiny_vit.h"' '#include <sys/types.h>'
+    write harness/measure/counters_papi.c '#include <papi.h>' '#include "baselines/tiny_vit.h"' '#include <sys/types.h>'
     write harness/data/images.c '#include <jpeglib.h>' '#include <png.h>' '/* says #include "models/no.h" in words */'
     passes "a tree without faults"
     catches engine/bad.c:2      'engine may not include models'         '#include "models/vit.h"'         engine/bad.c
@@ -157,7 +157,7 @@ self_test() {
     catches engine/bad.c:2      'cblas.h belongs'                       '#include <openblas/cblas.h>'     engine/bad.c
     catches harness/bad.c:2     'jansson.h belongs in engine/json.h alone' '#include <jansson.h>'         harness/bad.c
     catches engine/json.c:2     'jansson.h belongs'                     '#include <jansson.h>'            engine/json.c
-    catches harness/clock.c:2   'papi.h belongs in harness/counters*.c alone' '#include "papi.h"'         harness/clock.c
+    catches harness/clock.c:2   'papi.h belongs in harness/measure/counters*.c alone' '#include "papi.h"'         harness/clock.c
     catches harness/zz.c:2      'jpeglib.h is already included by harness/data/images.c' '#include <jpeglib.h>' harness/zz.c
     catches harness/zz.c:2      'png.h is already included by harness/data/images.c' '#include <png.h>'   harness/zz.c
     catches engine/bad.c:2      'names no file'                         '#include HEADER'                 engine/bad.c

@@ -1,6 +1,6 @@
 /* Augmentation against a naive crop and mirror: what is drawn depends on seed, epoch and image and on nothing else. */
-#include "harness/augment.h"
-#include "harness/loader.h"
+#include "harness/data/augment.h"
+#include "harness/data/loader.h"
 
 #include <math.h>
 #include <setjmp.h>

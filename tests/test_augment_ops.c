@@ -1,9 +1,9 @@
 /* The operations of RandAugment against Pillow's results (tests/golden/augment/make.py), their levels against timm's arithmetic, how
  * they are drawn, and what else happens to one image: random resized crop and erasing. */
-#include "harness/augment_ops.h"
+#include "harness/data/augment_ops.h"
 #include "engine/clock.h"
 #include "engine/rng.h"
-#include "harness/augment.h"
+#include "harness/data/augment.h"
 
 #include <math.h>
 #include <setjmp.h>

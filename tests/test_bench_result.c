@@ -1,8 +1,8 @@
 /* What a bench makes of what its processes say: statistics over processes, and every rule that lowers a verdict, each broken
  * once. The processes are made up. */
-#include "harness/bench.h"
+#include "harness/measure/bench.h"
 #include "harness/options.h"
-#include "harness/report.h"
+#include "harness/report/report.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* Starting a process that measures and hearing what it says. The process is this very program, run again, which then does as
  * its second argument says: speaks, errs, dies, or breaks off. */
-#include "harness/bench.h"
+#include "harness/measure/bench.h"
 
 #include <setjmp.h>
 #include <signal.h>

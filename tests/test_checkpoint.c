@@ -1,6 +1,6 @@
 /* Checkpoints: back bit for bit, every kind of damage noticed, never without a good one. The calls below stand in for those
  * of the C library, to fail on request. */
-#include "harness/checkpoint.h"
+#include "harness/train/checkpoint.h"
 
 #include "baselines/registry.h"
 #include "engine/file.h"

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "engine/safetensors.h"
-#include "harness/checkpoint.h"
+#include "harness/train/checkpoint.h"
 #include "tests/training.h"
 
 static TrainPoint point = {.epoch = 1, .step = 7, .train_loss = 0.3, .lr = 1e-3, .images_per_s = 10, .macs_count = 5, .peak_bytes = 6,

@@ -1,7 +1,7 @@
 /* harness/choice on made-up runs: which model is said to be worth using, and what is not said. */
 #include "tests/report_fixture.h"
 
-#include "harness/choice.h"
+#include "harness/report/choice.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* Which classes a text chooses, and what a data set of some classes hands out. */
-#include "harness/class_choice.h"
-#include "harness/dataset.h"
+#include "harness/data/class_choice.h"
+#include "harness/data/dataset.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

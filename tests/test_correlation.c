@@ -1,5 +1,5 @@
 /* Pearson's correlation and ranks against hand-made cases and a formula of its own. */
-#include "harness/correlation.h"
+#include "harness/measure/correlation.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* Counting on every thread: the arithmetic against a pretended provider in which everything that can go wrong does; PAPI's
  * event sets against our own software-defined events, which need no PMU; the kernel's software events. */
-#include "harness/counter_set.h"
+#include "harness/measure/counter_set.h"
 #include "harness/sysfile.h"
 
 #include <errno.h>

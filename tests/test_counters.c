@@ -1,5 +1,5 @@
 /* harness/counters with a pretended kernel and copied trees, and on the machine at hand. */
-#include "harness/counters.h"
+#include "harness/measure/counters.h"
 #include "harness/sysfile.h"
 
 #include <errno.h>

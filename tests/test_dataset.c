@@ -1,7 +1,7 @@
 /* Data sets as they should be, and as they should not: small copies of each format are written to a temporary folder
  * and then damaged one way at a time. */
-#include "harness/dataset.h"
-#include "harness/gunzip.h"
+#include "harness/data/dataset.h"
+#include "harness/data/gunzip.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* Division into images trained on and held out, images that two sets share, and photographs that change while a run goes on. */
-#include "harness/dataset.h"
+#include "harness/data/dataset.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* Depth maps: which images are chosen, which colour lands on which pixel, and that the file holds it. */
 #include "engine/file.h"
-#include "harness/canvas.h"
-#include "harness/depth_maps.h"
+#include "harness/data/canvas.h"
+#include "harness/report/depth_maps.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

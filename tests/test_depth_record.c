@@ -1,5 +1,5 @@
 /* Depths over a data set: loads, entropy, MaxVio, dead positions in blocks of 500 images, maps of every image. */
-#include "harness/depth_record.h"
+#include "harness/measure/depth_record.h"
 
 #include "engine/safetensors.h"
 

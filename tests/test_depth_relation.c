@@ -1,5 +1,5 @@
 /* Depth against edges and distance: hand-made images in which the answer is known. */
-#include "harness/depth_relation.h"
+#include "harness/measure/depth_relation.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* DynamicViT: the answers of the official class (logits, tokens kept at each stage, training steps with given noise and a teacher),
  * masked training against gathered inference, sampling and its guards, settings, and the closed-form cost against what ran. */
 #include "baselines/dynamic_vit.h"
-#include "harness/train.h"
+#include "harness/train/train.h"
 #include "tests/golden_train.h"
 
 static const double  logits_limit = 2e-5;

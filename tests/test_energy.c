@@ -1,5 +1,5 @@
 /* Energy counters below a pretended /sys that a test writes: packages, wrapping, refusal, windows too short. */
-#include "harness/energy.h"
+#include "harness/measure/energy.h"
 #include "harness/sysfile.h"
 
 #include <math.h>

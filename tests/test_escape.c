@@ -1,6 +1,6 @@
 /* harness/escape: hostile texts in every language we write, and the real gnuplot as judge of its own. */
-#include "harness/escape.h"
-#include "harness/gnuplot.h"
+#include "harness/report/escape.h"
+#include "harness/report/gnuplot.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* Counting right answers: with models whose answers are known beforehand. */
-#include "harness/evaluate.h"
+#include "harness/measure/evaluate.h"
 
 #include "baselines/registry.h"
-#include "harness/loader.h"
+#include "harness/data/loader.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* In what two runs differ, named as people name it. */
-#include "harness/factors.h"
+#include "harness/report/factors.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* Batches must be the same whatever the number of threads, and errors must arrive where they belong. The data set here is a
  * fake whose pixels say which image they are, and which fails, or is slow, at the images asked for. */
-#include "harness/loader.h"
+#include "harness/data/loader.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* Measuring with a clock and a subject of the test's own: the schedule of passes, the rule that ends a warm-up, and that work
  * left out while the clock runs is found. */
-#include "harness/measure.h"
-#include "harness/steady.h"
+#include "harness/measure/measure.h"
+#include "harness/measure/steady.h"
 
 #include <math.h>
 #include <setjmp.h>

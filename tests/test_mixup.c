@@ -3,8 +3,8 @@
 #include "baselines/registry.h"
 #include "engine/digest.h"
 #include "engine/rng.h"
-#include "harness/augment.h"
-#include "harness/train.h"
+#include "harness/data/augment.h"
+#include "harness/train/train.h"
 
 #include <dirent.h>
 #include <math.h>

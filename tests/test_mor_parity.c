@@ -3,7 +3,7 @@
  * gradients ||g-e|| <= 1e-3 ||e|| + 1e-6 grad_norm. */
 #include "tests/golden_train.h"
 
-#include "harness/train.h"
+#include "harness/train/train.h"
 
 static const double  logits_limit = 2e-5;
 static const int64_t image_ids[8] = {0, 1, 2, 3, 4, 5, 6, 7};

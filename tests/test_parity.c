@@ -4,7 +4,7 @@
  * rounding noise into steps of lr. */
 #include "tests/golden_train.h"
 
-#include "harness/train.h"
+#include "harness/train/train.h"
 
 static const double logits_limit = 2e-5;
 static const int64_t image_ids[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};

@@ -1,6 +1,6 @@
 /* Ceilings: the loops compute what they say, and every ceiling has a number or a reason. No speed is judged. */
 #include "engine/simd/peak.h"
-#include "harness/peaks.h"
+#include "harness/measure/peaks.h"
 #include "harness/sysfile.h"
 
 #include <math.h>

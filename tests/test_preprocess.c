@@ -1,6 +1,6 @@
 /* Decoding and resizing held against what Pillow makes of the same files (tests/golden/images/make.py,
  * tests/golden/preprocess/), and files that are damaged or hostile. */
-#include "harness/preprocess.h"
+#include "harness/data/preprocess.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,11 +3,11 @@
 
 #include "engine/file.h"
 #include "harness/commands.h"
-#include "harness/factors.h"
-#include "harness/figure.h"
-#include "harness/gnuplot.h"
-#include "harness/html.h"
-#include "harness/report.h"
+#include "harness/report/factors.h"
+#include "harness/report/figure.h"
+#include "harness/report/gnuplot.h"
+#include "harness/report/html.h"
+#include "harness/report/report.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

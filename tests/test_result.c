@@ -1,8 +1,8 @@
 /* harness/result: what run.json says, when it is refused, and when it may be written over. */
 #include "baselines/registry.h"
 #include "engine/file.h"
+#include "harness/measure/stats.h"
 #include "harness/result.h"
-#include "harness/stats.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* Stored labels of a teacher: the bytes of the format, numbers of half precision, dense targets, several ranks, and what is refused. */
-#include "harness/sparse_labels.h"
+#include "harness/data/sparse_labels.h"
 
 #include <math.h>
 #include <setjmp.h>

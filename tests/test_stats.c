@@ -1,5 +1,5 @@
 /* harness/stats against scipy 1.10 on fixed samples, and the coverage of its interval by simulation. */
-#include "harness/stats.h"
+#include "harness/measure/stats.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -2,7 +2,7 @@
  * The tape is then marked, results have no rows, nothing crashes, and the next step is as good as ever. */
 #include "baselines/registry.h"
 #include "baselines/vit.h"
-#include "harness/train.h"
+#include "harness/train/train.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "harness/start_weights.h"
+#include "harness/train/start_weights.h"
 #include "tests/training.h"
 
 static void rows_are_matched_by_image_and_patch(void **state) {

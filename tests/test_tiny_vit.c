@@ -1,7 +1,7 @@
 /* TinyViT: the answers of timm's class (logits, traces, training steps with batch norm), folding, both namings of weight files,
  * resampled biases, settings that cannot be, and the closed-form cost against what ran. */
 #include "baselines/tiny_vit.h"
-#include "harness/train.h"
+#include "harness/train/train.h"
 #include "tests/golden_train.h"
 
 #include <unistd.h>

@@ -1,10 +1,10 @@
 /* The training loop: its schedule, what it counts, and above all that a run cut short anywhere and resumed ends with the
  * bytes of an undisturbed one. Cuts are made by writes that fail: the calls below stand in for those of the C library. */
-#include "harness/train.h"
+#include "harness/train/train.h"
 
 #include "baselines/registry.h"
 #include "engine/digest.h"
-#include "harness/checkpoint.h"
+#include "harness/train/checkpoint.h"
 
 #include <dirent.h>
 #include <errno.h>

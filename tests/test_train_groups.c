@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "harness/train_groups.h"
+#include "harness/train/train_groups.h"
 #include "tests/training.h"
 
 static Param *param_of(Model *m, const char *name) {

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "harness/checkpoint.h"
+#include "harness/train/checkpoint.h"
 #include "tests/training.h"
 
 static long fail_after = -1;             /* this many fsyncs work, the next fails; -1: none fails */

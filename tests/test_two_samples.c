@@ -1,6 +1,6 @@
 /* Ratios of two arms against scipy 1.10, and what the intervals, judgements and the gate do over simulated experiments with
  * fixed seeds. */
-#include "harness/two_samples.h"
+#include "harness/measure/two_samples.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* What "vary" stands for (harness/vary.c). */
-#include "harness/vary.h"
+/* What "vary" stands for (harness/sweep/vary.c). */
+#include "harness/sweep/vary.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

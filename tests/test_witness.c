@@ -1,5 +1,5 @@
 /* What two runs said of the same images, held against each other. */
-#include "harness/witness.h"
+#include "harness/measure/witness.h"
 
 #include "models/model.h"
 

@@ -4,7 +4,7 @@
 
 #include "baselines/registry.h"
 #include "engine/digest.h"
-#include "harness/train.h"
+#include "harness/train/train.h"
 
 #include <dirent.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #ifndef HARNESS_DATASETS_CIFAR_H
 #define HARNESS_DATASETS_CIFAR_H
 
-#include "harness/dataset.h"
+#include "harness/data/dataset.h"
 
 enum { CIFAR_SIDE = 32, CIFAR_PIXEL_BYTES = 3 * CIFAR_SIDE * CIFAR_SIDE, CIFAR_MAX_FILES = 5 };
 

@@ -1,9 +1,9 @@
 /* Fashion-MNIST (Xiao, Rasul & Vollgraf 2017): 28x28 grey images of clothing, 10 classes, 60,000 to train, 10,000 to test.
  * Two IDX files a split, plain or gzip: images (n,28,28), labels (n). Loaded whole: 47 MB. */
 #include "engine/file.h"
+#include "harness/data/gunzip.h"
+#include "harness/data/idx.h"
 #include "harness/datasets/in_memory.h"
-#include "harness/gunzip.h"
-#include "harness/idx.h"
 
 #include <stdio.h>
 #include <stdlib.h>

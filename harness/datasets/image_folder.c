@@ -5,7 +5,7 @@
  * Never guessed around: a class folder without images, folders inside class folders, photographs beside class folders, a split that
  * is missing while another is there, splits whose classes differ. Hidden files and files of other types are passed over. */
 #include "engine/file.h"
-#include "harness/dataset.h"
+#include "harness/data/dataset.h"
 
 #include <dirent.h>
 #include <errno.h>

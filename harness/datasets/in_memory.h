@@ -2,7 +2,7 @@
 #ifndef HARNESS_DATASETS_IN_MEMORY_H
 #define HARNESS_DATASETS_IN_MEMORY_H
 
-#include "harness/dataset.h"
+#include "harness/data/dataset.h"
 
 typedef struct InMemory {
     int      height, width;                    /* native; the Dataset has those after preprocessing */

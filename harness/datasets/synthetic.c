@@ -3,7 +3,7 @@
  * uniform and drawn by its address (split, image, eight pixels), so neither order nor threads matter.
  * Its digest is that of its description. */
 #include "engine/rng.h"
-#include "harness/dataset.h"
+#include "harness/data/dataset.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* One setting, all else equal: accuracy and executed MACs of trainings that differ in that setting alone, a picture a setting.
  * Runs that differ in nothing but their seed are repeats: mean and Student's interval; a single one has Wilson's, over images. */
-#include "harness/figure.h"
+#include "harness/report/figure.h"
 
-#include "harness/escape.h"
-#include "harness/stats.h"
+#include "harness/measure/stats.h"
+#include "harness/report/escape.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Accuracy against what it costs, a panel a cost, on each data set: models, intervals, Pareto fronts. */
-#include "harness/choice.h"
-#include "harness/figure.h"
+#include "harness/report/choice.h"
+#include "harness/report/figure.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Training: loss and accuracy by epoch; and what it did meanwhile. */
-#include "harness/figure.h"
+#include "harness/report/figure.h"
 
 #include <math.h>
 #include <string.h>

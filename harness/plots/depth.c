@@ -1,5 +1,5 @@
 /* How deep tokens go: a histogram a model, of the run that saw most images. */
-#include "harness/figure.h"
+#include "harness/report/figure.h"
 
 #include <math.h>
 #include <string.h>

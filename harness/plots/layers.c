@@ -1,5 +1,5 @@
 /* Time and speed of every layer, in the order they run: one run a model, of those profiled the one with the largest batch. */
-#include "harness/figure.h"
+#include "harness/report/figure.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* The same cells on different machines, or builds: cells pair by id. */
-#include "harness/figure.h"
+#include "harness/report/figure.h"
 
-#include "harness/escape.h"
+#include "harness/report/escape.h"
 
 #include <math.h>
 #include <string.h>

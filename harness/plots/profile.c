@@ -1,7 +1,7 @@
 /* Where the time of one image goes: by part of the model, blocks added up. */
-#include "harness/figure.h"
+#include "harness/report/figure.h"
 
-#include "harness/escape.h"
+#include "harness/report/escape.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Where every kind of operation stands below the ceilings of the machine, for each machine and number of threads that ceilings
  * were measured with (rule V16: a point above them makes the picture invalid, and it says so). */
-#include "harness/figure.h"
+#include "harness/report/figure.h"
 
 #include <math.h>
 #include <string.h>

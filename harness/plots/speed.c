@@ -1,5 +1,5 @@
 /* Time and throughput by batch size, and by threads: a line a model, for each machine and kind of pass, all else equal. */
-#include "harness/figure.h"
+#include "harness/report/figure.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -16,8 +16,11 @@ line = 18.0/height
 set bmargin at screen (rows + 3.9)*line
 gap = 3.8     # lines between panels, for tics and a label
 top = 0       # lines above the panels beside those of the title
+# what a reader must know of the numbers stands below the title
+heading = picture_title . (picture_caption eq '' ? '' : sprintf('%s%c%s', '', 10, picture_caption))
+if (picture_caption ne '') { top = top + 1.1 }
 panel_grid(n, columns) = sprintf('set multiplot layout %d,%d margins %.4f,%.4f,%.4f,%.4f spacing %.4f,%.4f', \
     narrow ? n : (n + columns - 1)/columns, narrow ? 1 : columns, 86.0/width, 1 - 16.0/width, (rows + 3.9)*line, \
-    1 - ((titled ? 2.2 : 0.8) + top)*line, 92.0/width, gap*line) . (titled ? ' title picture_title noenhanced; unset title' : '; unset title')
+    1 - ((titled ? 2.2 : 0.8) + top)*line, 92.0/width, gap*line) . (titled ? ' title heading noenhanced; unset title' : '; unset title')
 panels(n) = panel_grid(n, n)
-set title (titled ? picture_title : '') noenhanced
+set title (titled ? heading : '') noenhanced

@@ -7,8 +7,8 @@
  * loading). Processor time, since a loader's threads work beside the step and other programs on the machine are not in it. The first
  * epoch's decoding is not in it where pixels are kept afterwards; `decode` says what it is. Prints one JSON object. */
 #include "harness/config.h"
-#include "harness/loader.h"
-#include "harness/train.h"
+#include "harness/data/loader.h"
+#include "harness/train/train.h"
 
 #include <omp.h>
 #include <stdio.h>

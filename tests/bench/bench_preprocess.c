@@ -7,7 +7,7 @@
  * DIR holds .jpg, .jpeg or .JPEG files, which are read beforehand; --serve is for scripts/peers/compare_pillow.py. */
 #include "engine/clock.h"
 #include "engine/file.h"
-#include "harness/preprocess.h"
+#include "harness/data/preprocess.h"
 
 #include <dirent.h>
 #include <stdio.h>

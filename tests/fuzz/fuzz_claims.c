@@ -1,7 +1,7 @@
 /* Fuzz target: any bytes as a file of claims or as a paper's table. Refused with an error that says something; or accepted, and then
  * judged or filled against four made-up runs and printed in every form. Build with -fsanitize=fuzzer, or with replay.c to run the corpus. */
-#include "harness/claims.h"
-#include "harness/paper.h"
+#include "harness/report/claims.h"
+#include "harness/report/paper.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Fuzz target: any bytes as an IDX file, plain or gzip. Refused with an error that says something, or accepted and then the
  * dimensions multiply to exactly the bytes there are. Build with -fsanitize=fuzzer, or with replay.c to run the corpus. */
-#include "harness/gunzip.h"
-#include "harness/idx.h"
+#include "harness/data/gunzip.h"
+#include "harness/data/idx.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* Fuzz target: any bytes as a photograph. Refused with an error that says something, or decoded to the size its header told,
  * within the caps, and then preprocessed. Build with -fsanitize=fuzzer, or with replay.c to run the corpus. */
-#include "harness/preprocess.h"
+#include "harness/data/preprocess.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -1,7 +1,7 @@
 /* Fuzz target: any bytes as a package of stored labels: first byte K, second the number of classes, then the keys up to a zero
  * byte, then the records. Refused with an error that says something, or accepted and then every row sums to 1. Build with
  * -fsanitize=fuzzer, or with replay.c to run the corpus. */
-#include "harness/sparse_labels.h"
+#include "harness/data/sparse_labels.h"
 
 #include <math.h>
 #include <stdlib.h>

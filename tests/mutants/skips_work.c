@@ -4,7 +4,7 @@
  *   MUTANT=bench    it is left out in every process that measures: their outputs agree with each other
  *   otherwise       nothing is left out */
 #include "harness/commands.h"
-#include "harness/measure.h"
+#include "harness/measure/measure.h"
 #include "harness/options.h"
 
 #include <stdlib.h>

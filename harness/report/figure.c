@@ -1,0 +1,182 @@
+/* What all plots write, see figure.h. */
+#include "harness/report/figure.h"
+
+#include "harness/report/answers.h"
+#include "harness/report/escape.h"
+#include "harness/report/gnuplot.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+FIGURE_DRAWING(style);
+
+enum { GNUPLOT_SECONDS = 30 };
+
+/* Okabe & Ito's colours, distinct to the colour-blind too; of the methods that this program knows, the first four. */
+static const unsigned hue[] = {0x0072b2, 0xd55e00, 0x009e73, 0xcc79a7, 0x56b4e9, 0xe69f00, 0x5b4b8a, 0xa08c00};
+/* Towards black (below 0) or white: what tells the models of one method apart beside symbol and dash. */
+static const double tone[] = {0, -0.45, 0.4, -0.7, 0.62, -0.25};
+static const int    symbols[] = {7, 5, 9, 13, 11, 15, 6, 4, 8, 12, 10, 14};    /* filled, then open */
+
+#define COUNT_OF(array) ((int)(sizeof(array) / sizeof *(array)))
+
+unsigned figure_colour(const Report *r, int model) {
+    const ReportModel *m     = &r->model[model];
+    const unsigned     base  = hue[m->method_index % COUNT_OF(hue)];
+    const double       t     = tone[m->tone % COUNT_OF(tone)];
+    unsigned           mixed = 0;
+    for (int shift = 0; shift <= 16; shift += 8) {
+        const double c = (base >> shift) & 255u;
+        mixed |= (unsigned)lround(t < 0 ? c*(1 + t) : c + (255 - c)*t) << shift;
+    }
+    return mixed;
+}
+
+int figure_symbol(int model) { return symbols[model % COUNT_OF(symbols)]; }
+
+/* -- the script -- */
+
+bool figure_begin(Figure *f, const Report *r, bool narrow, Error *err) {
+    *f = (Figure){.report = r, .narrow = narrow, .width = narrow ? 360 : 640, .height = narrow ? 380 : 480};
+    f->used = calloc((size_t)r->n_rows, sizeof *f->used);
+    f->f    = open_memstream(&f->text, &f->n_text);
+    answers_caption(r, f->caption, sizeof f->caption);
+    if (f->used != NULL && f->f != NULL) {
+        fprintf(f->f, "narrow = %d\n", narrow);
+        return true;
+    }
+    if (f->f != NULL) fclose(f->f);
+    figure_free(f);
+    return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for a plot");
+}
+
+bool figure_end(Figure *f, const Plot *plot, bool titled, Error *err) {
+    const size_t noted = strlen(f->note);
+    if (f->n_left_out > 0)
+        snprintf(f->note + noted, sizeof f->note - noted, "%s%d more there was no room for; the table has them.", noted > 0 ? " " : "", f->n_left_out);
+    figure_text(f, "picture_caption", titled ? f->caption : "");
+    if (titled && f->caption[0] != '\0') f->height += 16;
+    figure_text(f, "picture_title", !titled ? "" : f->title[0] != '\0' ? f->title : plot->title);
+    fprintf(f->f, "titled = %d\nwidth = %d\nheight = %d\n", titled, f->width, f->height);
+    fputs(morbench_plot_style, f->f);
+    fputs(plot->drawing, f->f);
+    const bool ok = fclose(f->f) == 0;
+    f->f = NULL;
+    return ok || FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for a plot");
+}
+
+void figure_free(Figure *f) {
+    if (f->f != NULL) fclose(f->f);
+    free(f->text);
+    free(f->used);
+    *f = (Figure){0};
+}
+
+/* A PNG has twice the points, for print; a PDF is as large as the SVG at 96 points an inch. */
+bool figure_draw(const Figure *f, const char *terminal, void **out, size_t *n, Error *err) {
+    char *script = NULL;
+    int   length;
+    if (strcmp(terminal, "png") == 0)
+        length = asprintf(&script, "set terminal pngcairo noenhanced size %d,%d font 'sans,9' fontscale 2 linewidth 2 pointscale 2 "
+                                   "background '#ffffff'\n%.*s", 2*f->width, 2*f->height, (int)f->n_text, f->text);
+    else if (strcmp(terminal, "pdf") == 0)
+        length = asprintf(&script, "set terminal pdfcairo noenhanced size %.3fin,%.3fin font 'sans,9' background '#ffffff'\n%.*s",
+                          f->width/96.0, f->height/96.0, (int)f->n_text, f->text);
+    else
+        length = asprintf(&script, "set terminal svg noenhanced size %d,%d font 'sans,12'%s\n%.*s", f->width, f->height,
+                          strcmp(terminal, "svg") == 0 ? " background '#ffffff'" : "", (int)f->n_text, f->text);
+    if (length < 0) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for a plot");
+    const bool ok = gnuplot_run(script, (size_t)length, GNUPLOT_SECONDS, out, n, err);
+    free(script);
+    return ok;
+}
+
+void figure_begin_data(Figure *f) { fputs("$data << END_OF_DATA\n", f->f); }
+void figure_end_series(Figure *f) { fputs("\n\n", f->f); }
+void figure_end_data(Figure *f) { fputs("END_OF_DATA\n", f->f); }
+
+void figure_numbers(Figure *f, int n, ...) {
+    va_list v;
+    va_start(v, n);
+    for (int i = 0; i < n; i++) {
+        const double x = va_arg(v, double);
+        if (isfinite(x)) fprintf(f->f, "%s%.10g", i > 0 ? " " : "", x);
+        else             fprintf(f->f, "%sNaN", i > 0 ? " " : "");
+    }
+    va_end(v);
+    fputc('\n', f->f);
+}
+
+/* Of the path only what can mean nothing to gnuplot even in a comment. */
+void figure_run(Figure *f, const ReportRow *row) {
+    f->used[row - f->report->row] = true;
+    fprintf(f->f, "# run %s, ", figure_text_at(row, "/id", "?"));
+    for (const char *c = row->path; *c != '\0'; c++)
+        fputc((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || strchr("0123456789._-/", *c) != NULL ? *c : '?', f->f);
+    fputc('\n', f->f);
+}
+
+void figure_series(Figure *f, int n) {
+    f->n_series = n;
+    f->rows     = n <= 3 || f->narrow ? n : (n + 1)/2;
+    fprintf(f->f, "rows = %d\nn_series = %d\n", f->rows, n);
+    fprintf(f->f, "array label[%d]\narray colour[%d]\narray point[%d]\narray dash[%d]\n", n, n, n, n);
+}
+
+void figure_paint(Figure *f, int i, unsigned colour, int symbol, int dash) {
+    fprintf(f->f, "colour[%d] = 0x%06x\npoint[%d] = %d\ndash[%d] = %d\n", i + 1, colour, i + 1, symbol, i + 1, dash);
+}
+
+void figure_style(Figure *f, int i, int model, int variant) {
+    figure_paint(f, i, figure_colour(f->report, model), figure_symbol(model + 5*variant), 1 + (f->report->model[model].tone + variant) % 5);
+}
+
+void figure_size(Figure *f, int width, int panels_down, int panel_height) {
+    const int least = 18*f->rows + 12, gap = 76;
+    f->width  = f->narrow ? 360 : width;
+    f->height = 95 + 18*f->rows + panels_down*(panel_height > least ? panel_height : least) + (panels_down - 1)*gap;
+}
+
+void figure_label(Figure *f, int i, const char *text) {
+    char name[32];
+    snprintf(name, sizeof name, "label[%d]", i + 1);
+    figure_text(f, name, text);
+}
+
+void figure_text(Figure *f, const char *variable, const char *text) {
+    fprintf(f->f, "%s = ", variable);
+    escape_gnuplot(f->f, text);
+    fputc('\n', f->f);
+}
+
+/* -- questions -- */
+
+bool figure_valid(const ReportRow *row) { return strcmp(row->verdict, "INVALID") != 0; }
+
+double figure_macs(const ReportRow *row, const char *which) {
+    char pointer[64];
+    snprintf(pointer, sizeof pointer, "/model/counts/macs_executed%s", which);
+    const double executed = report_number(row->run, pointer);
+    return isfinite(executed) ? executed : report_number(row->run, "/model/counts/macs");
+}
+
+bool figure_timed(const ReportRow *row) {
+    return figure_valid(row) && report_number(row->run, "/metrics/latency_ns") > 0 &&
+           report_number(row->run, "/metrics/batch_size_count") > 0;
+}
+
+bool figure_same(const ReportRow *a, const ReportRow *b, const char *pointer) {
+    return json_equal(report_at(a->run, pointer), report_at(b->run, pointer));
+}
+
+const char *figure_text_at(const ReportRow *row, const char *pointer, const char *otherwise) {
+    const char *text = json_string_value(report_at(row->run, pointer));
+    return text != NULL ? text : otherwise;
+}
+
+double figure_at(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
