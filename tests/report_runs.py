@@ -69,6 +69,16 @@ def png(width=24, height=24):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
+def experiment(directory, evil, factors, cells):
+    directory.mkdir(parents=True, exist_ok=True)
+    names = [{"name": name, "label": name, "pointer": None} for name in ("cell", "seed", "batch", "threads", "pass")]
+    with open(directory / "experiment.json", "w") as file:
+        json.dump({"schema": "morbench.experiment/1", "experiment": "asked" + evil, "size": "small", "question": "Why?" + evil,
+                   "caption": "Short training at small scale." + evil, "factors": names[:1] + factors + names[1:],
+                   "cells": [{"id": f"{i:016x}", "name": f"cell {i}", "kind": kind, "factors": row, "directory": where}
+                             for i, (row, kind, where) in enumerate(cells)]}, file)
+
+
 def make(directory, hostile=False):
     directory = pathlib.Path(directory)
     evil = HOSTILE.format(directory) if hostile else ""
@@ -97,6 +107,11 @@ def make(directory, hostile=False):
                 run["model"]["counts"][key] = 36e6 * (0.4 + 0.5 * capacity)
             run["id"] = f"{256 + 16 * i + seed:016x}"
             save(run, directory / "ablation" / f"c{i}_s{seed}" / "run.json")
+    # the same as morbench run would list them: along a number, with one cell that never ran; and timings alone, by name
+    experiment(directory / "ablation", evil, [{"name": "capacity", "label": "capacity c" + evil, "pointer": "/model/capacity"}],
+               [({"cell": "routed" + evil, "capacity": capacity, "seed": seed}, "train", f"c{i}_s{seed}")
+                for i, capacity in enumerate((0.25, 0.5, 0.75)) for seed in (1, 2, 3)] + [({"cell": "routed" + evil, "capacity": 1.0, "seed": 1}, "train", "none")])
+    experiment(directory / "bench", evil, [], [({"cell": name + evil, "batch": 1, "threads": 2, "pass": "forward"}, "bench", f"{name}_b1_t2") for name in ("vit", "mor")])
     for name, run, ms in (("vit", vit, 0.8), ("mor", routed, 0.6)):
         for threads in (1, 2):
             for batch in (1, 16):

@@ -457,8 +457,9 @@ static void what_a_plot_has_no_room_for_is_counted_and_said(void **state) {
     Error  err = {0};
     Report r   = read_in("crowd");
     Figure f;
-    const Plot *accuracy = report_plots[0];
-    assert_string_equal(accuracy->name, "accuracy");
+    int         which = 0;
+    while (strcmp(report_plots[which]->name, "accuracy") != 0) which++;
+    const Plot *accuracy = report_plots[which];
     good(figure_begin(&f, &r, false, &err), &err);
     assert_true(accuracy->write(&f, 0));
     good(figure_end(&f, accuracy, true, &err), &err);

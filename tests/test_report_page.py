@@ -19,7 +19,7 @@ import browser  # noqa: E402
 import report_runs  # noqa: E402
 
 BINARY = pathlib.Path(os.environ.get("BINARY", HERE.parent / "build/release/morbench")).resolve()
-FIGURES = {"accuracy", "batch", "threads", "depth", "profile", "layers", "roofline", "ablation", "machines", "curves", "training"}
+FIGURES = {"answers", "accuracy", "batch", "threads", "depth", "profile", "layers", "roofline", "ablation", "machines", "curves", "training"}
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 

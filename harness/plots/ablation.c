@@ -180,8 +180,7 @@ static bool write(Figure *f, int picture) {
         figure_style(f, k, first[k]->model_index, variant);
     }
     put_axis(f, place, n_places, numeric, name);
-    const double step = y.high - y.low < 4 ? 0.5 : y.high - y.low < 20 ? 2 : 10;
-    fprintf(f->f, "y_low = %g\ny_high = %g\n", fmax(0, step*floor(y.low/step)), fmin(100, step*ceil(y.high/step)));
+    figure_accuracy_axis(f, y.low, y.high);
     snprintf(f->title, sizeof f->title, "One setting, all else equal: %.60s", strrchr(name, '/') + 1);
     snprintf(f->note, sizeof f->note, "%s%s", repeated ? "Points of several seeds: mean, with Student's 95 % interval. " : "",
              single ? "Points of one seed: the bar is the 95 % interval over the choice of images and says nothing of other seeds." : "");

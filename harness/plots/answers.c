@@ -216,6 +216,43 @@ static void write_panels(Figure *f, const View *v, const int panel[], int n_pane
     }
 }
 
+static void write_accuracy_axis(Figure *f, const View *v) {
+    double low = INFINITY, high = -INFINITY;
+    for (int i = 0; i < v->n_lines; i++) {
+        double       from, to;
+        const double y = y_of(v->a, v->line[i], TOP1, &from, &to);
+        low  = fmin(low, isfinite(from) ? from : y);
+        high = fmax(high, isfinite(to) ? to : y);
+    }
+    if (low <= high) figure_accuracy_axis(f, low, high);
+}
+
+/* The cell's name where it says all, else with what tells its series apart. */
+static void write_label(Figure *f, const View *v, int series, const AnswerLine *const first[], int n) {
+    const AnswerLine *l = first[series];
+    const char       *key;
+    json_t           *value;
+    char              label[200];
+    bool              alone = l->cell[0] != '\0';
+    for (int k = 0; k < n; k++) alone = alone && (k == series || !same_cell(first[k], l));
+    snprintf(label, sizeof label, "%.90s", l->cell);
+    if (!alone) json_object_foreach(l->factors, key, value) {
+        bool  varies = strcmp(key, v->factor) == 0;          /* along the line, or nowhere: says nothing */
+        bool  differs = false;
+        for (int i = 0; i < v->n_lines; i++) {
+            const bool equal = json_equal(answer_value(v->line[i], key), value);
+            if (v->series[i] == series) varies = varies || !equal;
+            else                        differs = differs || !equal;
+        }
+        char *text = json_is_string(value) ? strdup(json_string_value(value)) : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6)), name[96];
+        answer_label(v->a, key, name);
+        const size_t at = strlen(label);
+        if (!varies && differs && strcmp(key, "cell") != 0) snprintf(label + at, sizeof label - at, "%s%s %s", at > 0 ? ", " : "", name, text != NULL ? text : "?");
+        free(text);
+    }
+    figure_label(f, series, label[0] != '\0' ? label : v->a->name);
+}
+
 /* A series a cell of the file, its lines by x. */
 static void write_along(Figure *f, View *v, const int panel[], int n_panels) {
     const AnswerLine *first[FIGURE_MAX_SERIES];
@@ -249,17 +286,14 @@ static void write_along(Figure *f, View *v, const int panel[], int n_panels) {
     figure_end_data(f);
     figure_series(f, n);
     for (int s = 0; s < n; s++) {
-        const int model = model_of(first[s]);
-        int       variant = 0;
-        char      label[200];
-        for (int k = 0; k < s; k++) variant += model_of(first[k]) == model;
-        bool told = false;                     /* where a cell has several series, what else tells them apart */
-        for (int k = 0; k < n; k++) told = told || (k != s && same_cell(first[k], first[s]));
-        if (told || first[s]->cell[0] == '\0') snprintf(label, sizeof label, "%.150s, ...", first[s]->name);
-        else snprintf(label, sizeof label, "%.90s%s%.90s", first[s]->cell, first[s]->evaluation[0] != '\0' ? ", " : "", first[s]->evaluation);
-        figure_label(f, s, label);
-        figure_style(f, s, model, variant);
+        /* series are many models: tones and symbols are theirs, the hue is the method's */
+        const int method = f->report->model[model_of(first[s])].method_index;
+        int       which  = 0;
+        for (int k = 0; k < s; k++) which += f->report->model[model_of(first[k])].method_index == method;
+        write_label(f, v, s, first, n);
+        figure_paint(f, s, figure_tone(method, which), figure_symbol(s), 1 + which % 5);
     }
+    write_accuracy_axis(f, v);
     write_panels(f, v, panel, n_panels);
     char axis[96];
     answer_label(v->a, v->factor, axis);
@@ -291,6 +325,7 @@ static void write_names(Figure *f, const View *v, const int panel[], int n_panel
         figure_style(f, i, model_of(v->line[i]), 0);
     }
     write_panels(f, v, panel, n_panels);
+    write_accuracy_axis(f, v);
     fprintf(f->f, "numeric = 0\nnames_width = %d\n", 7*width + 16);
     snprintf(f->title, sizeof f->title, "%.120s", v->a->name);
     f->rows   = 0;

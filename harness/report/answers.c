@@ -69,8 +69,11 @@ static char *line_name(const Answer *a, const json_t *factors) {
     FILE       *f = open_memstream(&text, &n);
     const char *key, *between = "";
     json_t     *value;
+    bool        tested = false;                /* what a test varies says that it is one */
     if (f == NULL) return NULL;
+    json_object_foreach((json_t *)factors, key, value) tested = tested || answer_in_testing(key);
     json_object_foreach((json_t *)factors, key, value) {
+        if (tested && strcmp(key, "evaluation") == 0) continue;
         char *other = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
         char label[96];
         answer_label(a, key, label);

@@ -13,7 +13,7 @@
 
 enum { NAME, PARAMS, MACS, TOP1, DIFFERENCE, N_FIXED };
 
-static const char *const headings[N_FIXED] = {"", "parameters", "MACs", "top-1 %", "from the first"};
+static const char *const headings[N_FIXED] = {"configuration", "parameters", "MACs", "top-1 %", "from the first"};
 
 static bool fills(const Answer *a, int column) {
     for (int i = 0; i < a->n_lines; i++) {
@@ -192,8 +192,7 @@ void answers_write_html(const Report *r, FILE *out) {
             put_title(out, a, escape_html);
             put_line(out, ": ", escape_html, a->question, "");
             fputs("</h3>\n", out);
-            put_line(out, "<p class=\"caption\">", escape_html, a->caption, "</p>\n");
-            html_print(out, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"%s\"><table class=\"answers\">", a->name);
+            html_print(out, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"%s\"><table class=\"answers\"><caption>A configuration a row. %s</caption>", a->name, a->caption);
             sheet_write_html(&s, out);
             fputs("</table></div>\n<ul class=\"notes\">\n", out);
             put_notes(out, a, escape_html, "<li>", "</li>\n");

@@ -22,17 +22,18 @@ static const int    symbols[] = {7, 5, 9, 13, 11, 15, 6, 4, 8, 12, 10, 14};    /
 
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof *(array)))
 
-unsigned figure_colour(const Report *r, int model) {
-    const ReportModel *m     = &r->model[model];
-    const unsigned     base  = hue[m->method_index % COUNT_OF(hue)];
-    const double       t     = tone[m->tone % COUNT_OF(tone)];
-    unsigned           mixed = 0;
+unsigned figure_tone(int method, int which) {
+    const unsigned base  = hue[method % COUNT_OF(hue)];
+    const double   t     = tone[which % COUNT_OF(tone)];
+    unsigned       mixed = 0;
     for (int shift = 0; shift <= 16; shift += 8) {
         const double c = (base >> shift) & 255u;
         mixed |= (unsigned)lround(t < 0 ? c*(1 + t) : c + (255 - c)*t) << shift;
     }
     return mixed;
 }
+
+unsigned figure_colour(const Report *r, int model) { return figure_tone(r->model[model].method_index, r->model[model].tone); }
 
 int figure_symbol(int model) { return symbols[model % COUNT_OF(symbols)]; }
 
@@ -149,6 +150,11 @@ void figure_text(Figure *f, const char *variable, const char *text) {
     fprintf(f->f, "%s = ", variable);
     escape_gnuplot(f->f, text);
     fputc('\n', f->f);
+}
+
+void figure_accuracy_axis(Figure *f, double low, double high) {
+    const double step = high - low < 4 ? 0.5 : high - low < 20 ? 2 : 10;
+    fprintf(f->f, "y_low = %g\ny_high = %g\n", fmax(0, step*floor(low/step)), fmin(100, step*ceil(high/step)));
 }
 
 /* -- questions -- */

@@ -74,8 +74,10 @@ void figure_paint(Figure *f, int i, unsigned colour, int symbol, int dash);
 /* Room for legend and title around panels below each other, each so high that the legend fits beside one (gnuplot cuts it otherwise). */
 void figure_size(Figure *f, int width, int panels_down, int panel_height);
 void figure_text(Figure *f, const char *variable, const char *text);   /* variable = 'text' */
+void figure_accuracy_axis(Figure *f, double low, double high);         /* y_low, y_high around percentages from low to high */
 
 unsigned figure_colour(const Report *r, int model);      /* 0xrrggbb */
+unsigned figure_tone(int method, int tone);              /* the tone-th of a method's hue */
 int      figure_symbol(int model);
 
 /* -- questions plots share -- */

@@ -103,8 +103,8 @@ static void put_summary(Page *p) {
     }
     fputs(".", out);
     if (r->n_unreadable > 0) html_print(out, " <b>%d more run.json could not be read and are left out.</b>", r->n_unreadable);
-    fprintf(out, "</p>\n<nav aria-label=\"Sections\">%s", r->n_answers > 0 ? "<a href=\"#answers\">What was asked</a> " : "");
-    fputs("<a href=\"#choice\">Which model</a> <a href=\"#figures\">Figures</a> <a href=\"#table\">All runs</a> "
+    fprintf(out, "</p>\n<nav aria-label=\"Sections\"><a href=\"#choice\">Which model</a> %s", r->n_answers > 0 ? "<a href=\"#answers\">What was asked</a> " : "");
+    fputs("<a href=\"#figures\">Figures</a> <a href=\"#table\">All runs</a> "
           "<a href=\"#warnings\">Warnings</a> <a href=\"#runs\">Commands</a> <a href=\"#machines\">Machines</a></nav>\n</header>\n<main>\n", out);
 }
 
@@ -112,8 +112,9 @@ static bool put_page(Page *p, Error *err) {
     if (!put_head(p, err)) return false;
     fputs("<body>\n", p->out);
     put_summary(p);
+    if (!html_choices(p, err)) return false;
     answers_write_html(p->report, p->out);
-    if (!html_choices(p, err) || !html_figures(p, err) || !html_table(p, err)) return false;
+    if (!html_figures(p, err) || !html_table(p, err)) return false;
     html_warnings(p);
     html_runs(p);
     html_machines(p);
