@@ -4,8 +4,9 @@
     forge_run.py RUN.json OUT.json KEY=VALUE...
 
 KEY is a JSON pointer and VALUE JSON, or one of
-    ms=MEDIAN processes=N spread=SHARE seed=N odd=N    samples of N processes of 31 samples, log-normal in and between processes;
-                                                       the first odd ones take a third of the time
+    ms=MEDIAN processes=N spread=SHARE seed=N odd=N loop=RATIO    samples of N processes of 31 samples, log-normal in and between
+                                                                  processes; the first odd ones take a third of the time; how
+                                                                  many times as long as 2 ms the fixed loop takes in each
 """
 import hashlib
 import json
@@ -45,8 +46,10 @@ def save(run, path):
         json.dump(run, file, ensure_ascii=False)
 
 
-def draw_samples(run, ms, processes=9, spread=0.01, seed=1, odd=0):
-    """odd: so many of the first processes take a third of the time."""
+def draw_samples(run, ms, processes=9, spread=0.01, seed=1, odd=0, loop=1):
+    """odd: so many of the first processes take a third of the time; loop: the fixed loop, of 2 ms, takes so many times as long."""
+    if run.get("processes"):
+        run["processes"] = [{**run["processes"][0], "spin_before_ns": 2e6 * loop, "spin_after_ns": 2e6 * loop} for _ in range(int(processes))]
     draw = random.Random(int(seed))
     samples, process = [], []
     for p in range(int(processes)):

@@ -64,6 +64,20 @@ holds "in JSON too, beside the verdict that stays" json 'p["judgement"]=="uncert
 holds "where both agree nothing is added" ends 0 compare "$dir/a/run.json" "$dir/slow/run.json"
 holds "to the verdict" bash -c '! grep -q "without outliers" "$0"' "$dir/out"
 
+# ---- two sessions, two clocks ----
+forge "$base" "$dir/clock/run.json" ms=1.06 seed=3 loop=1.06 '/provenance/session="seventh"'
+holds "6 % more time at a clock 6 % slower is no regression" ends 0 compare "$dir/a/run.json" "$dir/clock/run.json" --gate 3%
+holds "nor called slower" shows "large but uncertain$"
+holds "the clock is told" shows "a fixed loop took \+6.00 % in B; times in units of it: [+-]0\.[0-9]+ %"
+compare "$dir/a/run.json" "$dir/clock/run.json" --json >"$dir/out" 2>/dev/null
+holds "in JSON too" json 'abs(p["at_equal_clock"]["fixed_loop_difference"] - 0.06) < 1e-9 and p["relative_difference"] > 0.04 and abs(p["at_equal_clock"]["relative_difference"]) < 0.02'
+forge "$base" "$dir/hidden/run.json" ms=1 seed=2 loop=0.94 '/provenance/session="eighth"'
+holds "equal times at a clock 6 % faster are no regression either" ends 0 compare "$dir/a/run.json" "$dir/hidden/run.json" --gate 3%
+forge "$base" "$dir/both/run.json" ms=1.06 seed=3 loop=1.01 '/provenance/session="ninth"'
+holds "6 % more time at a clock 1 % slower is one" ends 3 compare "$dir/a/run.json" "$dir/both/run.json" --gate 3%
+python3 tests/forge_run.py "$base" "$dir/moved/run.json" ms=1.06 seed=3 '/validity={"verdict":"NOISY","reasons":["frequency_drift"]}'
+holds "a clock that moved within processes is no reason not to count" ends 3 compare "$dir/a/run.json" "$dir/moved/run.json" --gate 3%
+
 # ---- what the gate may not count ----
 nothing() { # claim, reason, B
     holds "$1 is not counted" ends 4 compare "$dir/a/run.json" "$3" --gate 3%

@@ -196,11 +196,26 @@ static const char *barring_verdict(const ComparePair *p) {
     return NULL;
 }
 
+/* A clock that moved within processes is no reason where times are held against each other at equal clock too. */
+static bool is_noisy(const ComparePair *p, const json_t *run) {
+    const json_t *reasons = report_at(run, "/validity/reasons"), *reason;
+    size_t        i;
+    bool          of_clock = false;
+    if (strcmp(text_at(run, "/validity/verdict"), "NOISY") != 0) return false;
+    json_array_foreach(reasons, i, reason)
+        for (Warning w = 0; w < N_WARNINGS; w++) {
+            if (!json_is_string(reason) || strcmp(json_string_value(reason), warning_code(w)) != 0 || warning_verdict(w) != VERDICT_NOISY) continue;
+            if (w != WARN_frequency_drift) return true;
+            of_clock = true;
+        }
+    return !of_clock || !p->has_clock;
+}
+
 static const char *why_not_gated(const ComparePair *p) {
     if (!p->timed) return "not timed";
     if (p->barred != NULL) return p->barred;
     if (!p->same_env) return "different machines";
-    if (strcmp(text_at(p->a->run, "/validity/verdict"), "NOISY") == 0 || strcmp(text_at(p->b->run, "/validity/verdict"), "NOISY") == 0) return "NOISY";
+    if (is_noisy(p, p->a->run) || is_noisy(p, p->b->run)) return "NOISY";
     if (p->same_session && strcmp(text_at(p->a->run, "/id"), text_at(p->b->run, "/id")) != 0) return "arms of one bench"; /* no before and after */
     if (p->t.n_first < JUDGED_UNITS || p->t.n_second < JUDGED_UNITS) return "fewer than 9 processes an arm";
     return NULL;
@@ -224,8 +239,8 @@ static bool hold_against(TwoSamples *t, double *a, size_t n, double *b, size_t m
 }
 
 /* outliers: left out; *left_out gets how many samples and processes that were. */
-static bool measure_units(const Comparison *c, ComparePair *p, bool outliers, TwoSamples *t, CompareLeftOut *left_out, Error *err) {
-    double *a = NULL, *b = NULL;
+static bool measure_units(const Comparison *c, ComparePair *p, bool outliers, TwoSamples *t, TwoSamples *at_clock, CompareLeftOut *left_out, Error *err) {
+    double *a = NULL, *b = NULL, *a_clock = NULL, *b_clock = NULL, loop[2];
     size_t  n = 0, m = 0;
     bool    ok = compare_units(p->a->run, c->options.metric, outliers, &a, &n, left_out, err) || error_in(err, p->a->path);
     ok = ok && (compare_units(p->b->run, c->options.metric, outliers, &b, &m, left_out, err) || error_in(err, p->b->path));
@@ -234,9 +249,20 @@ static bool measure_units(const Comparison *c, ComparePair *p, bool outliers, Tw
         p->a_value = median(a, n);
         p->b_value = median(b, m);
     }
+    if (p->timed && !p->same_session && p->same_env) {
+        a_clock = compare_at_clock(p->a->run, c->options.metric, a, n, &loop[0]);
+        b_clock = compare_at_clock(p->b->run, c->options.metric, b, m, &loop[1]);
+    }
+    p->has_clock = a_clock != NULL && b_clock != NULL;
     if (p->timed) ok = hold_against(t, a, n, b, m, p->same_session && n == m, err);
+    if (ok && p->has_clock) {
+        p->clock_ratio = loop[1]/loop[0];
+        ok = hold_against(at_clock, a_clock, n, b_clock, m, false, err);
+    }
     free(a);
     free(b);
+    free(a_clock);
+    free(b_clock);
     return ok;
 }
 
@@ -246,14 +272,23 @@ static bool measure_pair(Comparison *c, ComparePair *p, Error *err) {
     p->same_env     = env[0] != '\0' && strcmp(env, text_at(p->b->run, "/env_id")) == 0;
     p->same_session = session[0] != '\0' && strcmp(session, text_at(p->b->run, "/provenance/session")) == 0;
     p->barred       = barring_verdict(p);
-    return measure_units(c, p, false, &p->t, &none, err) && measure_units(c, p, true, &p->without, &p->left_out, err);
+    return measure_units(c, p, false, &p->t, &p->at_clock, &none, err) && measure_units(c, p, true, &p->without, &p->without_at_clock, &p->left_out, err);
+}
+
+/* Two sessions meet the machine at two clocks, which no spread within either shows. So faster and slower are said only where the times
+ * and the times at equal clock agree. */
+static Judgement judge(bool has_clock, const TwoSamples *t, const TwoSamples *at_clock, double corrected_p, double margin) {
+    const Judgement said = two_samples_judge(t, corrected_p, margin);
+    if (!has_clock || (said != JUDGED_FASTER && said != JUDGED_SLOWER)) return said;
+    const bool agree = said == JUDGED_FASTER ? at_clock->high < 1 : at_clock->low > 1;
+    return agree ? said : fabs(t->ratio - 1) >= margin ? JUDGED_UNCERTAIN_LARGE : JUDGED_UNCERTAIN;
 }
 
 /* Rule V39: what would be said without the outliers. It counts for nothing and is told where it is something else. */
 static bool judge_without_outliers(Comparison *c, double *p, Error *err) {
     int n = 0;
     for (int i = 0; i < c->n_pairs; i++)
-        if (c->pair[i].timed && c->pair[i].barred == NULL) p[n++] = c->pair[i].without.p;
+        if (c->pair[i].timed && c->pair[i].barred == NULL) p[n++] = c->pair[i].has_clock ? fmax(c->pair[i].without.p, c->pair[i].without_at_clock.p) : c->pair[i].without.p;
     if (!holm_correct(p, (size_t)n, err)) return false;
     n = 0;
     for (int i = 0; i < c->n_pairs; i++) {
@@ -263,7 +298,7 @@ static bool judge_without_outliers(Comparison *c, double *p, Error *err) {
         t.n_first  = pair->t.n_first;                        /* as many were measured, and no fewer */
         t.n_second = pair->t.n_second;
         pair->without_p         = p[n++];
-        pair->judgement_without = two_samples_judge(&t, pair->without_p, c->options.margin);
+        pair->judgement_without = judge(pair->has_clock, &t, &pair->without_at_clock, pair->without_p, c->options.margin);
     }
     return true;
 }
@@ -276,7 +311,7 @@ bool compare_judge(Comparison *c, Error *err) {
         find_differences(c, pair->a->run, pair->b->run);
         ok = measure_pair(c, pair, err);
         c->different_machines = c->different_machines || !pair->same_env;
-        if (ok && pair->timed && pair->barred == NULL) p[c->n_judged++] = pair->t.p;
+        if (ok && pair->timed && pair->barred == NULL) p[c->n_judged++] = pair->has_clock ? fmax(pair->t.p, pair->at_clock.p) : pair->t.p;
     }
     ok = ok && holm_correct(p, (size_t)c->n_judged, err);
     for (int i = 0, n = 0; ok && i < c->n_pairs; i++) {
@@ -284,10 +319,11 @@ bool compare_judge(Comparison *c, Error *err) {
         pair->not_gated = why_not_gated(pair);
         if (!pair->timed || pair->barred != NULL) continue;
         pair->p         = p[n++];
-        pair->judgement = two_samples_judge(&pair->t, pair->p, c->options.margin);
+        pair->judgement = judge(pair->has_clock, &pair->t, &pair->at_clock, pair->p, c->options.margin);
         if (!isfinite(c->options.gate) || pair->not_gated != NULL) continue;
         c->n_gated++;
-        pair->regressed = two_samples_regressed(&pair->t, pair->p, c->options.gate);
+        pair->regressed = two_samples_regressed(&pair->t, pair->p, c->options.gate) &&
+                          (!pair->has_clock || two_samples_regressed(&pair->at_clock, pair->p, c->options.gate));
         c->n_regressed += pair->regressed;
     }
     ok = ok && judge_without_outliers(c, p, err);

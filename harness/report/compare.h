@@ -40,9 +40,12 @@ typedef struct ComparePair {
     bool              same_session;      /* arms of one bench: paired by block */
     TwoSamples        t;                 /* when timed */
     double            a_value, b_value;  /* medians of process medians, ns */
-    double            p;                 /* corrected */
+    double            p;                 /* corrected; where there is at_clock, the larger of both */
     Judgement         judgement;
-    TwoSamples        without;           /* the same without outliers (rule V39), for the reader only */
+    bool              has_clock;         /* two sessions, and every process followed the clock */
+    TwoSamples        at_clock;          /* the same of times in units of the process' fixed loop */
+    double            clock_ratio;       /* median of B's fixed loops over A's */
+    TwoSamples        without, without_at_clock;   /* the same without outliers (rule V39), for the reader only */
     CompareLeftOut    left_out;          /* of both arms together */
     double            without_p;         /* corrected */
     Judgement         judgement_without;
@@ -74,6 +77,10 @@ void compare_free(Comparison *c);
  * Tukey's fences of their process (1.5 interquartile ranges beyond the quartiles), and NAN for a process beyond the fences of
  * all; *left_out gets more by what that leaves out. */
 bool compare_units(const json_t *run, CompareMetric metric, bool without_outliers, double **unit, size_t *n, CompareLeftOut *left_out, Error *err);
+
+/* Units (n) over the mean of the fixed loop before and after in their process (rule V24), a loop that always takes the same cycles:
+ * what is left does not move with the clock. *loop_ns: median of the loops. free(); NULL: a process has no loop. */
+double *compare_at_clock(const json_t *run, CompareMetric metric, const double *unit, size_t n, double *loop_ns);
 
 void compare_print(const Comparison *c, FILE *out);
 bool compare_to_json(const Comparison *c, json_t **out, Error *err);

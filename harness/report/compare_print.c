@@ -52,6 +52,15 @@ static const char *words_for(Judgement j) {
 
 static const char *words_of(const ComparePair *p) { return !p->timed ? "not timed" : p->barred != NULL ? p->barred : words_for(p->judgement); }
 
+/* Told where the clock moved, or decided the verdict. */
+static void print_at_clock(const ComparePair *p, FILE *out) {
+    if (!p->has_clock || p->barred != NULL) return;
+    const bool agrees = (p->t.low > 1) == (p->at_clock.low > 1) && (p->t.high < 1) == (p->at_clock.high < 1);
+    if (agrees && fabs(p->clock_ratio - 1) < 0.01) return;
+    fprintf(out, "    the clock: a fixed loop took %+.2f %% in B; times in units of it: %+.2f %% [%+.2f, %+.2f]\n", 100 * (p->clock_ratio - 1), 100 * (p->at_clock.ratio - 1),
+            100 * (p->at_clock.low - 1), 100 * (p->at_clock.high - 1));
+}
+
 /* The verdict above stays; whether it hangs on outliers is for the reader to know. */
 static void print_without_outliers(const ComparePair *p, FILE *out) {
     if (!p->timed || p->barred != NULL || p->judgement_without == p->judgement) return;
@@ -75,6 +84,7 @@ static void print_pair(const Comparison *c, const ComparePair *p, FILE *out) {
     }
     fprintf(out, "  %s%s%s\n", words_of(p), p->timed && !p->same_env ? " (different machines)" : "", p->regressed ? "  REGRESSION" : "");
     if (isfinite(c->options.gate) && p->not_gated != NULL && p->timed) fprintf(out, "    not counted by the gate: %s\n", p->not_gated);
+    print_at_clock(p, out);
     print_without_outliers(p, out);
     for (size_t i = 0; i < sizeof exact / sizeof *exact; i++) {
         const double a = report_number(p->a->run, exact[i].where), b = report_number(p->b->run, exact[i].where);
@@ -149,6 +159,21 @@ static void put_without_outliers(JsonSink *pair, const ComparePair *p) {
     json_put_text(&to, "judgement", !p->timed ? "not_timed" : p->barred != NULL ? "barred" : judgement_name(p->judgement_without));
 }
 
+/* null: arms of one bench, or processes that did not follow the clock. */
+static void put_at_clock(JsonSink *pair, const ComparePair *p) {
+    JsonSink to;
+    if (!p->has_clock) {
+        json_put(pair, "at_equal_clock", json_null());
+        return;
+    }
+    json_put_object(pair, "at_equal_clock", &to);
+    put_number(&to, "fixed_loop_difference", p->clock_ratio - 1, "not_supported");
+    put_number(&to, "relative_difference", p->at_clock.ratio - 1, "not_supported");
+    put_number(&to, "relative_difference_low", p->at_clock.low - 1, "not_supported");
+    put_number(&to, "relative_difference_high", p->at_clock.high - 1, "not_supported");
+    put_number(&to, "p", p->at_clock.p, "not_supported");
+}
+
 static void put_pair(JsonSink *list, const Comparison *c, const ComparePair *p) {
     JsonSink entry;
     char     cell[256];
@@ -169,6 +194,7 @@ static void put_pair(JsonSink *list, const Comparison *c, const ComparePair *p) 
     put_number(&entry, "p", p->timed ? p->t.p : NAN, "not_requested");
     put_number(&entry, "p_holm", p->timed && p->barred == NULL ? p->p : NAN, "not_requested");
     json_put_text(&entry, "judgement", !p->timed ? "not_timed" : p->barred != NULL ? "barred" : judgement_name(p->judgement));
+    put_at_clock(&entry, p);
     put_without_outliers(&entry, p);
     if (isfinite(c->options.gate)) {
         json_put_bool(&entry, "gated", p->not_gated == NULL);

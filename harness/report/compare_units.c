@@ -70,6 +70,35 @@ static bool read_samples(const json_t *run, CompareMetric metric, double **sampl
     return true;
 }
 
+double *compare_at_clock(const json_t *run, CompareMetric metric, const double *unit, size_t n, double *loop_ns) {
+    const json_t *owners = report_at(run, metric == COMPARE_LATENCY ? "/samples/latency_process" : "/samples/end_to_end_latency_process"), *owner;
+    const json_t *processes = json_object_get(run, "processes");
+    double       *loop = calloc(n + 1, sizeof *loop), *out = calloc(n + 1, sizeof *out);
+    long long     last = -1;
+    size_t        i, at = 0;
+    bool          ok = loop != NULL && out != NULL;
+    json_array_foreach(owners, i, owner) {
+        if (json_integer_value(owner) == last) continue;
+        last = (long long)json_integer_value(owner);
+        const json_t *process = json_array_get(processes, (size_t)last);
+        const double  before = report_number(process, "/spin_before_ns"), after = report_number(process, "/spin_after_ns");
+        ok = ok && at < n && before > 0 && after > 0;
+        if (!ok) break;
+        loop[at] = (before + after)/2;
+        out[at]  = unit[at]/loop[at];            /* NAN stays */
+        at++;
+    }
+    ok = ok && n > 0 && at == n;
+    if (ok) {
+        qsort(loop, n, sizeof *loop, ascending);
+        *loop_ns = stats_quantile(loop, n, 0.5);
+    }
+    free(loop);
+    if (ok) return out;
+    free(out);
+    return NULL;
+}
+
 bool compare_units(const json_t *run, CompareMetric metric, bool without_outliers, double **unit, size_t *n, CompareLeftOut *left_out, Error *err) {
     double *x = NULL, *medians = NULL;
     int    *owner = NULL;
