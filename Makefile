@@ -215,7 +215,7 @@ check-aarch64: ## build for aarch64 and run the tests of numbers under qemu-user
 schema: ## write results/schema out of the table of fields
 	@python3 scripts/schema.py
 
-false-alarms: all ## how often the gate alarms though nothing changed (PAIRS=100: about half an hour)
+false-alarms: all ## how often the gate alarms though nothing changed (PAIRS=100: ten minutes)
 	@BINARY=$(BINARY) scripts/false_alarms.sh
 
 check-kills: all ## a sweep killed 100 times, in every phase (make check does it a few times); KILLS=N
@@ -235,7 +235,7 @@ kills: all ## end eval, bench, report, labels and train at 100 random moments ea
 	@KILLS=$(or $(KILLS),100) bash tests/test_training.sh $(BINARY)
 
 overhead: ## the cost of tape, scopes and counting while measuring, against a build without them
-	@scripts/overhead.sh
+	+@scripts/overhead.sh
 
 # what the program and its reader need away from the source tree; uninstall removes these and nothing else
 SHARE          := $(DESTDIR)$(PREFIX)/share
