@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,8 @@ try:
         expect(f"the notes have {text[:20]}", text in md)
     tex = open(os.path.join(runs, "paper_table.tex")).read()
     expect("LaTeX names the runs in comments", noisy in tex and "\\toprule" in tex)
+    body = "\n".join(line for line in tex.splitlines() if not line.startswith("%"))
+    expect("and everything else in it is escaped", re.findall(r"(?<!\\)[_%#$]", body), [])
     rows = list(csv.DictReader(io.StringIO(open(os.path.join(runs, "paper_table.csv")).read())))
     expect("CSV has a line for each number and where it is from",
            sorted((r["row"], r["column"], r["kind"], r["source_or_run"]) for r in rows if r["column"] in ("ms", "cut")),

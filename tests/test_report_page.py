@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -228,6 +229,17 @@ class Written(unittest.TestCase):
         self.assertNotRegex(markdown, r"(?<!\\)<(script|img|b)")
         self.assertNotRegex(markdown, r"(?<!\\)`")
         self.assertNotIn("\x1b", tex + markdown)
+
+    @unittest.skipUnless(shutil.which("pdflatex"), "no pdflatex: tables are not set (apt-get install texlive-latex-recommended)")
+    def test_latex_sets_the_tables(self):
+        for name, directory, _ in self.each():
+            with tempfile.TemporaryDirectory() as work:
+                pathlib.Path(work, "t.tex").write_text(
+                    "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs,textcomp}\\begin{document}\n"
+                    + (directory / "table.tex").read_text() + "\\end{document}\n")
+                done = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"], cwd=work, capture_output=True,
+                                      text=True, errors="replace", stdin=subprocess.DEVNULL, check=False)
+                self.assertEqual(done.returncode, 0, done.stdout[-600:])
 
     def test_the_page_is_the_same_whenever_it_is_made(self):
         again = report(self.dir["plain"], "--html")

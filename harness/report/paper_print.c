@@ -144,7 +144,9 @@ static void put_notes(FILE *out, const json_t *table, Escape *escape, const char
         escape(out, json_string_value(note));
         fputs(end, out);
     }
-    fprintf(out, "%s†: SPEED_ONLY, no accuracy of the same weights on the same data belongs to it. In brackets: 95 %% intervals.%s", start, end);
+    fputs(start, out);
+    escape(out, "†: SPEED_ONLY, no accuracy of the same weights on the same data belongs to it. In brackets: 95 % intervals.");
+    fputs(end, out);
     put_sources(out, table, escape, start, end);
     json_array_foreach(json_object_get(table, "rows"), i, row) {
         if (text_of(row, "not_available")[0] == '\0') continue;
