@@ -1,6 +1,7 @@
-/* morbench report DIR [--md --tex --csv --jsonl --html] : tables, plots and a page from the run.json files below DIR, and from nothing else. */
+/* morbench report DIR [--md --tex --csv --jsonl --html] : tables, plots and a page from the run.json files below DIR and the experiment.json beside them. */
 #include "engine/file.h"
 #include "harness/options.h"
+#include "harness/report/answers.h"
 #include "harness/report/claims.h"
 #include "harness/report/paper.h"
 #include "harness/report/report.h"
@@ -39,8 +40,8 @@ int cmd_report(int argc, char **argv, Error *err) {
         OPTIONS_END,
     };
     const Usage usage = {"report", "DIR",
-                         "Reads every run.json below DIR, prints a table, and writes DIR/table.json, tables (Markdown and CSV\n"
-                         "when none is named) and DIR/plots/*.svg, *.png, *.pdf and their gnuplot scripts.",
+                         "Reads every run.json below DIR and what experiments asked (experiment.json), prints tables, and writes\n"
+                         "DIR/table.json, tables (Markdown and CSV when none is named) and DIR/plots/*.svg, *.png, *.pdf and their gnuplot scripts.",
                          options, 1, 1};
     const int first = options_parse(argc, argv, &usage, err);
     if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
@@ -56,7 +57,7 @@ int cmd_report(int argc, char **argv, Error *err) {
         report_free(&report);
         return ok ? EXIT_OK : err->exit_status;
     }
-    if (!report_read(&report, dir, err) || (factors != NULL && !report_declare(&report, factors, err)) || (!json && !report_print(&report, stdout, err)) ||
+    if (!report_read(&report, dir, err) || !answers_make(&report, dir, err) || (factors != NULL && !report_declare(&report, factors, err)) || (!json && !report_print(&report, stdout, err)) ||
         !report_write_tables(&report, dir, formats, err) || (json && !print_json(dir, err))) {
         status = err->exit_status;
         goto done;
@@ -83,7 +84,7 @@ int cmd_report(int argc, char **argv, Error *err) {
     if (html) fprintf(told, ", report.html with %d figures", n_figures);
     fputc('\n', told);
     if (report.n_unreadable > 0) {
-        FAIL_STATUS(err, EXIT_IO, "", "%d run.json could not be read and %s left out", report.n_unreadable,
+        FAIL_STATUS(err, EXIT_IO, "", "%d run.json or experiment.json could not be read and %s left out", report.n_unreadable,
                     report.n_unreadable == 1 ? "is" : "are");
         error_in(err, dir);
         status = EXIT_IO;

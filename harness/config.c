@@ -362,8 +362,15 @@ bool config_override(Config *c, const char *text, Error *err) {
     return config_set(c, pointer, value != NULL ? value : json_string(equals + 1), err);
 }
 
+bool config_check_caption(const json_t *value, const char *path, Error *err) {
+    if (!json_is_string(value)) return FAIL(err, path, "must be a text");
+    return json_string_length(value) <= CONFIG_CAPTION_MAX ||
+           FAIL(err, path, "must have at most %d bytes, to stand in every figure; got %zu", CONFIG_CAPTION_MAX, json_string_length(value));
+}
+
 static bool check_block(const char *key, const json_t *value, const char *path, Error *err) {
-    if (strcmp(key, "question") == 0 || strcmp(key, "caption") == 0) return json_is_string(value) || FAIL(err, path, "must be a text");
+    if (strcmp(key, "question") == 0) return json_is_string(value) || FAIL(err, path, "must be a text");
+    if (strcmp(key, "caption") == 0) return config_check_caption(value, path, err);
     if (strcmp(key, "weights") == 0)
         return json_is_string(value) || json_is_object(value) || json_is_null(value) || FAIL(err, path, "must be a file, or {\"cell\": NAME}");
     if (config_is_one_of((const char *const[]){"seeds", "cells", "evaluate", NULL}, key)) return json_is_array(value) || FAIL(err, path, "must be a list");

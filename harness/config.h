@@ -39,7 +39,9 @@ json_t *model_to_json(const Model *m);
 json_t *settings_to_json(const DataSettings *data, const Model *model, const TrainSettings *train);
 
 /* path/key with the two characters escaped that a JSON pointer reserves. */
-enum { CONFIG_POINTER_MAX = 192 };
+enum { CONFIG_POINTER_MAX = 192, CONFIG_CAPTION_MAX = 100 };
+/* A text that figures have room for. */
+bool config_check_caption(const json_t *value, const char *path, Error *err);
 void config_join_pointer(char text[CONFIG_POINTER_MAX], const char *path, const char *key);
 /* False, with an error that names the nearest known key, or all: of fields (or NULL) and of others (or NULL). */
 bool config_unknown_key(const Field *fields, const char *const others[], const char *key, const char *path, Error *err);

@@ -61,13 +61,11 @@ def draw_samples(run, ms, processes=9, spread=0.01, seed=1, odd=0, loop=1):
 
 if __name__ == "__main__":
     run = json.load(open(sys.argv[1]))
-    made = {}
-    for argument in sys.argv[3:]:
-        key, value = argument.split("=", 1)
-        if key.startswith("/"):
-            put(run, key, json.loads(value))
-        else:
-            made[key] = float(value)
+    given = [argument.split("=", 1) for argument in sys.argv[3:]]
+    made = {key: float(value) for key, value in given if not key.startswith("/")}
     if "ms" in made:
         draw_samples(run, **made)
+    for key, value in given:
+        if key.startswith("/"):
+            put(run, key, json.loads(value))
     save(run, sys.argv[2])

@@ -16,7 +16,7 @@ from forge_run import draw_samples, put, save  # noqa: E402
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # every language between a file and a reader: shell, gnuplot, HTML, LaTeX, CSV, Markdown, terminal; a line end; direction of writing
 HOSTILE = ("=cmd|'`touch {0}/pwned`'!A1,\"x\"\n</title></script><script>window.pwned=1</script><img src=x onerror=window.pwned=2> \\input{{x}} "
-           "${{(7*7)}} & | \x1b[31m '; system('touch {0}/pwned'); \"; system(\"touch {0}/pwned\") # \u202e\u009b")
+           "${{(7*7)}} & | \x1b[31m '; system('touch {0}/pwned'); \"; system(\"touch {0}/pwned\") # \u202e\u009b %s %d 50 % ")
 
 
 def reference(name):

@@ -3,6 +3,7 @@
 
 #include "engine/file.h"
 #include "harness/report/answers.h"
+#include "harness/report/figure.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,7 +77,7 @@ static void trainings_that_differ_in_their_seed_are_one_line_with_students_inter
     write_experiment("", "", ROW("train", "\"cell\": \"a\", \"seed\": 1", "a1") "," ROW("train", "\"cell\": \"a\", \"seed\": 2", "a2") ","
                              ROW("train", "\"cell\": \"a\", \"seed\": 3", "a3") "," ROW("train", "\"cell\": \"b\", \"seed\": 1", "b1") ","
                              ROW("train", "\"cell\": \"b\", \"seed\": 2", "b2") "," ROW("train", "\"cell\": \"b\", \"seed\": 3", "b3"));
-    good(report_read(&r, dir, &err), &err);
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err), &err);
     assert_int_equal(r.n_answers, 1);
     const Answer *a = &r.answer[0];
     assert_int_equal(a->n_lines, 2);
@@ -104,7 +105,7 @@ static void one_seed_has_the_interval_over_images_and_an_invalid_run_counts_as_m
     trained("a1", "a", 1, 6000, 10e6);
     put("b1", &(FakeRun){.kind = "train", .preset = "b", .weights = weights, .macs = 1e6, .top1 = 9000, .seed = 1, .warn = WARN_threads_short});
     write_experiment("", "", ROW("train", "\"cell\": \"a\", \"seed\": 1", "a1") "," ROW("train", "\"cell\": \"b\", \"seed\": 1", "b1"));
-    good(report_read(&r, dir, &err), &err);
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err), &err);
     const AnswerLine *l = r.answer[0].line;
     close_to(l[0].top1_low, report_number(l[0].run[0]->run, "/accuracy/top1_low_ratio"));
     assert_true(isnan(l[0].difference));
@@ -124,7 +125,7 @@ static void timings_stand_beside_the_line_of_the_same_factors_below_their_condit
     write_experiment("", "{\"name\": \"recursions\", \"label\": \"R\"},",
                      ROW("train", "\"cell\": \"a\", \"recursions\": 1, \"seed\": 1", "r1") "," ROW("train", "\"cell\": \"a\", \"recursions\": 2, \"seed\": 1", "r2") ","
                      ROW("bench", "\"cell\": \"a\", \"recursions\": 2, \"batch\": 16, \"threads\": 2, \"pass\": \"forward\"", "t2"));
-    good(report_read(&r, dir, &err), &err);
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err), &err);
     const Answer *a = &r.answer[0];
     assert_int_equal(a->n_lines, 2);
     assert_int_equal(a->n_timings, 1);
@@ -141,13 +142,143 @@ static void evaluations_are_lines_of_their_own_named_by_what_the_test_varies(voi
     (void)state;
     trained("a1", "a", 1, 6000, 10e6);
     put("e1", &(FakeRun){.kind = "eval", .preset = "a", .weights = weights, .macs = 5e6, .top1 = 4000, .warn = N_WARNINGS});
-    write_experiment("", "{\"name\": \"evaluation\", \"label\": \"evaluation\"}, {\"name\": \"test_recursions\", \"label\": \"R\"},",
+    write_experiment("", "{\"name\": \"evaluation\", \"label\": \"evaluation\"}, {\"name\": \"test_recursions\", \"label\": \"R\", \"test_time\": true},",
                      ROW("train", "\"cell\": \"a\", \"seed\": 1", "a1") ","
                      ROW("eval", "\"cell\": \"a\", \"seed\": 1, \"evaluation\": \"depth\", \"test_recursions\": 2", "e1"));
-    good(report_read(&r, dir, &err), &err);
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err), &err);
     assert_int_equal(r.answer[0].n_lines, 2);
     assert_string_equal(r.answer[0].line[1].name, "a, test-time R 2");
     close_to(r.answer[0].line[1].macs, 5e6);
+    report_free(&r);
+}
+
+static void one_number_is_one_line_however_it_is_written(void **state) {
+    Report r;
+    Error  err = {0};
+    (void)state;
+    trained("a1", "a", 1, 6000, 10e6);
+    trained("a2", "a", 2, 6100, 10e6);
+    write_experiment("", "{\"name\": \"w\", \"label\": \"w\"},",
+                     ROW("train", "\"cell\": \"a\", \"w\": 0, \"seed\": 1", "a1") "," ROW("train", "\"cell\": \"a\", \"w\": 0.0, \"seed\": 2", "a2"));
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err), &err);
+    assert_int_equal(r.answer[0].n_lines, 1);
+    assert_int_equal(r.answer[0].line[0].n_runs, 2);
+    report_free(&r);
+}
+
+static void a_run_or_seed_named_twice_counts_once(void **state) {
+    Report r;
+    Error  err = {0};
+    (void)state;
+    trained("a1", "a", 1, 6000, 10e6);
+    trained("a2", "a", 2, 6100, 10e6);
+    write_experiment("", "", ROW("train", "\"cell\": \"a\", \"seed\": 1", "a1") "," ROW("train", "\"cell\": \"a\", \"seed\": 3", "a1") ","
+                             ROW("train", "\"cell\": \"a\", \"seed\": 1", "a2") "," ROW("train", "\"cell\": \"a\", \"seed\": \"x\"", "a2"));
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err), &err);
+    assert_int_equal(r.answer[0].line[0].n_runs, 2);
+    assert_int_equal(r.answer[0].n_double, 2);
+    assert_int_equal(r.answer[0].line[0].seed[1], -1);         /* no seed to pair by */
+    report_free(&r);
+}
+
+static void every_condition_of_timing_has_its_column(void **state) {
+    char  *cells = NULL;
+    size_t n = 0;
+    Report r;
+    Error  err = {0};
+    (void)state;
+    FILE *f = open_memstream(&cells, &n);
+    for (int i = 1; i <= 20; i++) {
+        char below[16];
+        snprintf(below, sizeof below, "t%d", i);
+        put(below, &(FakeRun){.kind = "bench", .preset = "b", .weights = weights, .macs = 20e6, .batch = i, .latency_ms = 7, .warn = N_WARNINGS});
+        fprintf(f, "%s" ROW("bench", "\"cell\": \"a\", \"batch\": %d, \"threads\": 2, \"pass\": \"%s\"", "%s"), i > 1 ? "," : "", i, i % 2 ? "forward" : "train_step", below);
+    }
+    fclose(f);
+    write_experiment("", "", cells);
+    free(cells);
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err), &err);
+    assert_int_equal(r.answer[0].n_timings, 20);
+    for (int k = 0; k < 20; k++) assert_non_null(r.answer[0].line[0].timed[k]);
+    assert_true(r.answer[0].timing[1].train_step);
+    report_free(&r);
+}
+
+/* The script of picture k. */
+static char *drawn(const Report *r, int k) {
+    Figure      f;
+    Error       err = {0};
+    const Plot *plot = report_plots[0];
+    assert_string_equal(plot->name, "answers");
+    good(figure_begin(&f, r, false, &err), &err);
+    assert_true(plot->write(&f, k));
+    good(figure_end(&f, plot, true, &err), &err);
+    char *text = strdup(f.text);
+    figure_free(&f);
+    return text;
+}
+
+static void has_text(const char *script, const char *wanted) {
+    if (strstr(script, wanted) == NULL) fail_msg("no \"%s\" in the script: %.3000s", wanted, script);
+}
+
+/* Two cells varied along R, one of them by W too; a third without R. */
+static void pictures_are_along_each_number_and_of_names_where_some_line_is_in_none(void **state) {
+    static const struct { const char *below, *factors; int top1; } rows[] = {
+        {"p1", "\"cell\": \"p\", \"R\": 1", 5000}, {"p2", "\"cell\": \"p\", \"R\": 2", 6000},
+        {"q1", "\"cell\": \"q\", \"R\": 1, \"W\": 8", 5100}, {"q2", "\"cell\": \"q\", \"R\": 2, \"W\": 8", 6100},
+        {"q3", "\"cell\": \"q\", \"R\": 1, \"W\": 9", 5200}, {"q4", "\"cell\": \"q\", \"R\": 2, \"W\": 9", 6200},
+        {"d", "\"cell\": \"50 % dense\"", 7000}};
+    char  *cells = NULL;
+    size_t n = 0;
+    Report r;
+    Error  err = {0};
+    (void)state;
+    FILE *f = open_memstream(&cells, &n);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        trained(rows[i].below, rows[i].below, 1, rows[i].top1, 10e6);
+        fprintf(f, "%s" ROW("train", "%s, \"seed\": 1", "%s"), i > 0 ? "," : "", rows[i].factors, rows[i].below);
+    }
+    fclose(f);
+    write_experiment("", "{\"name\": \"R\", \"label\": \"R\"}, {\"name\": \"W\", \"label\": \"W\"},", cells);
+    free(cells);
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err), &err);
+    assert_int_equal(report_plots[0]->count(&r), 3);
+    char *along_r = drawn(&r, 0), *along_w = drawn(&r, 1), *names = drawn(&r, 2);
+    has_text(along_r, "n_series = 3\n");
+    has_text(along_r, "label[1] = 'p'\n");
+    has_text(along_r, "label[2] = 'q, W 8'\n");
+    has_text(along_r, "factor = 'R'\n");
+    has_text(along_w, "n_series = 2\n");
+    has_text(along_w, "label[2] = 'q, R 2'\n");
+    has_text(names, "n_series = 7\n");
+    has_text(names, "label[7] = '50 % dense'\n");
+    has_text(names, "tic[7] = '50 %% dense'\n");              /* gnuplot takes tics for formats */
+    has_text(names, "caption[1] = 'Short.'\n");
+    free(along_r);
+    free(along_w);
+    free(names);
+    report_free(&r);
+}
+
+/* All seeds at chance: an axis that is empty would end gnuplot, and with it every figure. */
+static void gnuplot_takes_pictures_of_equal_accuracies(void **state) {
+    Report r;
+    Error  err = {0};
+    int    n_plots = 0;
+    (void)state;
+    if (system("command -v gnuplot >/dev/null") != 0) skip();
+    for (int i = 1; i <= 6; i++) {
+        char below[8];
+        snprintf(below, sizeof below, "a%d", i);
+        trained(below, i % 2 ? "a" : "b", (i + 1)/2, 1000, 10e6);
+    }
+    write_experiment("", "", ROW("train", "\"cell\": \"a %s\", \"seed\": 1", "a1") "," ROW("train", "\"cell\": \"a %s\", \"seed\": 2", "a3") ","
+                             ROW("train", "\"cell\": \"b\", \"seed\": 1", "a2") "," ROW("train", "\"cell\": \"b\", \"seed\": 2", "a4"));
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err) && report_write_plots(&r, dir, &n_plots, &err), &err);
+    char path[192];
+    snprintf(path, sizeof path, "%s/plots/answers.svg", dir);
+    assert_int_equal(access(path, R_OK), 0);
     report_free(&r);
 }
 
@@ -157,14 +288,15 @@ static void an_experiment_below_is_found_and_a_damaged_one_left_out(void **state
     Error  err = {0};
     (void)state;
     trained("x/a1", "a", 1, 6000, 10e6);
-    trained("y/a1", "a", 1, 6000, 10e6);
+    trained("v/a1", "a", 1, 6000, 10e6);
     write_experiment("x/", "", ROW("train", "\"cell\": \"a\", \"seed\": 1", "a1"));
-    snprintf(path, sizeof path, "%s/y/experiment.json", dir);
+    snprintf(path, sizeof path, "%s/v/experiment.json", dir);
     good(file_write_durable(path, "{\"schema\": \"other\"}", 19, &err), &err);
-    good(report_read(&r, dir, &err), &err);
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err), &err);
     assert_int_equal(r.n_answers, 1);
     assert_string_equal(r.answer[0].dir, "x");
     assert_int_equal(r.answer[0].line[0].n_runs, 1);
+    assert_int_equal(r.n_unreadable, 1);
     report_free(&r);
 }
 
@@ -177,10 +309,10 @@ static void tables_have_the_question_the_caption_and_every_line(void **state) {
     (void)state;
     trained("a1", "a", 1, 6000, 10e6);
     write_experiment("", "", ROW("train", "\"cell\": \"a\", \"seed\": 1", "a1"));
-    good(report_read(&r, dir, &err) && report_write_tables(&r, dir, REPORT_MD | REPORT_CSV | REPORT_TEX | REPORT_JSON, &err), &err);
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err) && report_write_tables(&r, dir, REPORT_MD | REPORT_CSV | REPORT_TEX | REPORT_JSON, &err), &err);
     report_free(&r);
     const struct { const char *file, *text; } wanted[] = {
-        {"table.md", "Why?"}, {"table.md", "*Short.*"}, {"table.md", "60.00 \\[59.04, 60.96\\], 1 seed"}, {"table.tex", "\\emph{Short.}"},
+        {"table.md", "Why?"}, {"table.md", "Note: Short."}, {"table.md", "60.00 \\[59.04, 60.96\\], 1 seed"}, {"table.tex", "\\emph{Short.}"},
         {"answers.csv", "e,small,a,top1_ratio,0.59999999999999998,"}, {"table.json", "\"experiment\": \"e\""}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, wanted[i].file);
@@ -199,6 +331,11 @@ int main(void) {
         CLAIM(one_seed_has_the_interval_over_images_and_an_invalid_run_counts_as_missing),
         CLAIM(timings_stand_beside_the_line_of_the_same_factors_below_their_condition),
         CLAIM(evaluations_are_lines_of_their_own_named_by_what_the_test_varies),
+        CLAIM(one_number_is_one_line_however_it_is_written),
+        CLAIM(a_run_or_seed_named_twice_counts_once),
+        CLAIM(every_condition_of_timing_has_its_column),
+        CLAIM(pictures_are_along_each_number_and_of_names_where_some_line_is_in_none),
+        CLAIM(gnuplot_takes_pictures_of_equal_accuracies),
         CLAIM(an_experiment_below_is_found_and_a_damaged_one_left_out),
         CLAIM(tables_have_the_question_the_caption_and_every_line),
     };

@@ -73,10 +73,18 @@ compare "$dir/a/run.json" "$dir/clock/run.json" --json >"$dir/out" 2>/dev/null
 holds "in JSON too" json 'abs(p["at_equal_clock"]["fixed_loop_difference"] - 0.06) < 1e-9 and p["relative_difference"] > 0.04 and abs(p["at_equal_clock"]["relative_difference"]) < 0.02'
 forge "$base" "$dir/hidden/run.json" ms=1 seed=2 loop=0.94 '/provenance/session="eighth"'
 holds "equal times at a clock 6 % faster are no regression either" ends 0 compare "$dir/a/run.json" "$dir/hidden/run.json" --gate 3%
+holds "but not equivalent" shows "uncertain$"
 forge "$base" "$dir/both/run.json" ms=1.06 seed=3 loop=1.01 '/provenance/session="ninth"'
 holds "6 % more time at a clock 1 % slower is one" ends 3 compare "$dir/a/run.json" "$dir/both/run.json" --gate 3%
 python3 tests/forge_run.py "$base" "$dir/moved/run.json" ms=1.06 seed=3 '/validity={"verdict":"NOISY","reasons":["frequency_drift"]}'
 holds "a clock that moved within processes is no reason not to count" ends 3 compare "$dir/a/run.json" "$dir/moved/run.json" --gate 3%
+for reason in machine_busy never_heard_of; do
+    python3 tests/forge_run.py "$base" "$dir/moved_$reason/run.json" ms=1.06 seed=3 "/validity={\"verdict\":\"NOISY\",\"reasons\":[\"frequency_drift\",\"$reason\"]}"
+    holds "beside another reason, $reason, it is not counted" ends 4 compare "$dir/a/run.json" "$dir/moved_$reason/run.json" --gate 3%
+done
+forge "$base" "$dir/no_loop/run.json" ms=1.06 seed=3 '/processes=[]' '/session="tenth"'
+holds "without loops the gate cannot count" ends 4 compare "$dir/a/run.json" "$dir/no_loop/run.json" --gate 3%
+holds "and says why" shows "not counted by the gate: processes without the fixed loop"
 
 # ---- what the gate may not count ----
 nothing() { # claim, reason, B

@@ -28,25 +28,33 @@ const json_t *answer_value(const AnswerLine *line, const char *factor) {
     return json_is_null(value) ? NULL : value;
 }
 
-bool answer_in_testing(const char *factor) { return strncmp(factor, "test_", 5) == 0; }
+bool answer_equal(const json_t *a, const json_t *b) {
+    if (json_is_number(a) && json_is_number(b)) return json_number_value(a) == json_number_value(b);
+    return a == b || json_equal(a, b);
+}
 
-void answer_label(const Answer *a, const char *factor, char out[96]) {
-    const char   *label = factor + (answer_in_testing(factor) ? 5 : 0);
+static const json_t *find_factor(const Answer *a, const char *name) {
     const json_t *f;
     size_t        i;
     json_array_foreach(json_object_get(a->experiment, "factors"), i, f)
-        if (strcmp(text_of(f, "name"), factor) == 0 && strcmp(text_of(f, "label"), factor) != 0) label = text_of(f, "label");
-    snprintf(out, 96, "%s%.80s", answer_in_testing(factor) ? "test-time " : "", label);
+        if (strcmp(text_of(f, "name"), name) == 0) return f;
+    return NULL;
 }
 
-void answers_caption(const Report *r, char *out, size_t size) {
-    size_t n = 0;
-    out[0] = '\0';
-    for (int i = 0; i < r->n_answers; i++) {
-        bool told = r->answer[i].caption[0] == '\0';
-        for (int k = 0; k < i && !told; k++) told = strcmp(r->answer[k].caption, r->answer[i].caption) == 0;
-        if (!told && n < size) n += (size_t)snprintf(out + n, size - n, "%s%s", n > 0 ? " " : "", r->answer[i].caption);
-    }
+bool answer_in_testing(const Answer *a, const char *factor) { return json_is_true(json_object_get(find_factor(a, factor), "test_time")); }
+
+void answer_label(const Answer *a, const char *factor, char out[96]) {
+    const bool  tested = answer_in_testing(a, factor);
+    const char *label  = text_of(find_factor(a, factor), "label");
+    if (label[0] == '\0' || strcmp(label, factor) == 0) label = factor + (tested && strncmp(factor, "test_", 5) == 0 ? 5 : 0);
+    snprintf(out, 96, "%s%.80s", tested ? "test-time " : "", label);
+}
+
+bool answer_uses(const Answer *a, const Report *r, const bool used[]) {
+    const size_t n = strlen(a->dir);
+    for (int i = 0; i < r->n_rows; i++)
+        if (used[i] && (n == 0 || (strncmp(r->row[i].path, a->dir, n) == 0 && r->row[i].path[n] == '/'))) return true;
+    return false;
 }
 
 /* -- lines -- */
@@ -62,8 +70,7 @@ static json_t *line_factors(const Answer *a, const json_t *row) {
     return out;
 }
 
-/* "fixed_blocks, recursion depth R 2" */
-static char *line_name(const Answer *a, const json_t *factors) {
+char *answer_name(const Answer *a, const AnswerLine *line, bool (*left_out)(const char *factor, void *self), void *self) {
     char       *text = NULL;
     size_t      n;
     FILE       *f = open_memstream(&text, &n);
@@ -71,15 +78,13 @@ static char *line_name(const Answer *a, const json_t *factors) {
     json_t     *value;
     bool        tested = false;                /* what a test varies says that it is one */
     if (f == NULL) return NULL;
-    json_object_foreach((json_t *)factors, key, value) tested = tested || answer_in_testing(key);
-    json_object_foreach((json_t *)factors, key, value) {
-        if (tested && strcmp(key, "evaluation") == 0) continue;
-        char *other = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
-        char label[96];
+    json_object_foreach(line->factors, key, value) tested = tested || answer_in_testing(a, key);
+    json_object_foreach(line->factors, key, value) {
+        const bool named = strcmp(key, "cell") == 0 || strcmp(key, "evaluation") == 0;
+        if ((tested && strcmp(key, "evaluation") == 0) || (left_out != NULL && left_out(key, self))) continue;
+        char *other = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6)), label[96];
         answer_label(a, key, label);
-        fputs(between, f);
-        if (strcmp(key, "cell") != 0 && strcmp(key, "evaluation") != 0) fprintf(f, "%s ", label);
-        fputs(json_is_string(value) ? json_string_value(value) : other != NULL ? other : "?", f);
+        fprintf(f, "%s%s%s%s", between, named ? "" : label, named ? "" : " ", json_is_string(value) ? json_string_value(value) : other != NULL ? other : "?");
         free(other);
         between = ", ";
     }
@@ -87,10 +92,19 @@ static char *line_name(const Answer *a, const json_t *factors) {
     return fclose(f) == 0 ? text : NULL;
 }
 
+static bool same_factors(const json_t *a, const json_t *b) {
+    const char *key;
+    json_t     *value;
+    if (json_object_size(a) != json_object_size(b)) return false;
+    json_object_foreach((json_t *)a, key, value)
+        if (!answer_equal(value, json_object_get(b, key))) return false;
+    return true;
+}
+
 static AnswerLine *find_line(Answer *a, const json_t *row, Error *err) {
     json_t *factors = line_factors(a, row);
     for (int i = 0; i < a->n_lines; i++)
-        if (json_equal(a->line[i].factors, factors)) {
+        if (same_factors(a->line[i].factors, factors)) {
             json_decref(factors);
             return &a->line[i];
         }
@@ -98,11 +112,13 @@ static AnswerLine *find_line(Answer *a, const json_t *row, Error *err) {
     if (grown != NULL) {
         a->line = grown;
         AnswerLine *line = &a->line[a->n_lines];
-        *line = (AnswerLine){.factors = factors, .name = line_name(a, factors), .cell = text_of(factors, "cell"), .evaluation = text_of(factors, "evaluation"),
+        *line = (AnswerLine){.factors = factors, .cell = text_of(factors, "cell"), .evaluation = text_of(factors, "evaluation"),
                              .top1 = NAN, .top1_low = NAN, .top1_high = NAN, .difference = NAN, .difference_low = NAN, .difference_high = NAN,
                              .params = NAN, .macs = NAN};
+        line->name  = answer_name(a, line, NULL, NULL);
+        line->timed = calloc((size_t)a->n_timings + 1, sizeof *line->timed);
         a->n_lines++;
-        if (line->name != NULL) return line;
+        if (line->name != NULL && line->timed != NULL) return line;
     } else json_decref(factors);
     FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for an experiment's lines");
     return NULL;
@@ -116,26 +132,62 @@ static const ReportRow *run_at(const Report *r, const Answer *a, const char *dir
     return NULL;
 }
 
-static void add_timed(Answer *a, AnswerLine *line, const json_t *row, const ReportRow *run) {
+static bool timing_of(const json_t *row, AnswerTiming *t) {
     const json_t *factors = json_object_get(row, "factors");
-    AnswerTiming  t = {.batch = (int)json_integer_value(json_object_get(factors, "batch")), .threads = (int)json_integer_value(json_object_get(factors, "threads"))};
-    int           k = 0;
-    snprintf(t.pass, sizeof t.pass, "%s", text_of(factors, "pass"));
-    while (k < a->n_timings && !(a->timing[k].batch == t.batch && a->timing[k].threads == t.threads && strcmp(a->timing[k].pass, t.pass) == 0)) k++;
-    if (k == ANSWER_MAX_TIMINGS) return;
-    if (k == a->n_timings) a->timing[a->n_timings++] = t;
-    line->timed[k] = run;
+    const char   *pass = text_of(factors, "pass");
+    *t = (AnswerTiming){(int)json_integer_value(json_object_get(factors, "batch")), (int)json_integer_value(json_object_get(factors, "threads")), strcmp(pass, "train_step") == 0};
+    return t->batch > 0 && t->threads > 0 && (t->train_step || strcmp(pass, "forward") == 0);
 }
 
-static bool add_run(AnswerLine *line, const json_t *row, const ReportRow *run, Error *err) {
+static int find_timing(const Answer *a, const AnswerTiming *t) {
+    for (int k = 0; k < a->n_timings; k++)
+        if (a->timing[k].batch == t->batch && a->timing[k].threads == t->threads && a->timing[k].train_step == t->train_step) return k;
+    return -1;
+}
+
+/* The conditions come first, so that every line has a place for each. */
+static bool collect_timings(Answer *a, Error *err) {
+    const json_t *row;
+    size_t        i;
+    json_array_foreach(json_object_get(a->experiment, "cells"), i, row) {
+        AnswerTiming t;
+        if (strcmp(text_of(row, "kind"), "bench") != 0 || !timing_of(row, &t) || find_timing(a, &t) >= 0) continue;
+        AnswerTiming *grown = realloc(a->timing, (size_t)(a->n_timings + 1)*sizeof *grown);
+        if (grown == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for an experiment's timings");
+        a->timing = grown;
+        a->timing[a->n_timings++] = t;
+    }
+    return true;
+}
+
+static bool has_run(const AnswerLine *line, const ReportRow *run, int seed) {
+    for (int i = 0; i < line->n_runs; i++)
+        if (line->run[i] == run || line->seed[i] == seed) return true;
+    return false;
+}
+
+static bool add_run(Answer *a, AnswerLine *line, const json_t *row, const ReportRow *run, Error *err) {
+    const json_t     *given = json_object_get(json_object_get(row, "factors"), "seed");
+    const int         seed  = json_is_integer(given) ? (int)json_integer_value(given) : -1;
+    if (has_run(line, run, seed)) {
+        a->n_double++;
+        return true;
+    }
     const ReportRow **runs  = realloc(line->run, (size_t)(line->n_runs + 1)*sizeof *runs);
     if (runs != NULL) line->run = runs;
     int              *seeds = runs != NULL ? realloc(line->seed, (size_t)(line->n_runs + 1)*sizeof *seeds) : NULL;
     if (seeds == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for an experiment's runs");
     line->seed = seeds;
     line->run[line->n_runs]    = run;
-    line->seed[line->n_runs++] = (int)json_integer_value(json_object_get(json_object_get(row, "factors"), "seed"));
+    line->seed[line->n_runs++] = seed;
     return true;
+}
+
+static void add_timed(Answer *a, AnswerLine *line, const json_t *row, const ReportRow *run) {
+    AnswerTiming t;
+    const int    k = timing_of(row, &t) ? find_timing(a, &t) : -1;
+    if (k < 0 || line->timed[k] != NULL) a->n_double++;
+    else                                 line->timed[k] = run;
 }
 
 static bool collect(const Report *r, Answer *a, Error *err) {
@@ -148,12 +200,11 @@ static bool collect(const Report *r, Answer *a, Error *err) {
         if (line == NULL) return false;
         a->n_cells++;
         line->n_asked += !timed;
-        if (run == NULL) {
-            a->n_missing++;
-            continue;
-        }
-        if (timed) add_timed(a, line, row, run);
-        else if (isfinite(report_number(run->run, "/accuracy/top1_ratio")) && !add_run(line, row, run, err)) return false;
+        if (run == NULL) a->n_missing++;
+        else if (timed) add_timed(a, line, row, run);
+        else if (isfinite(report_number(run->run, "/accuracy/top1_ratio"))) {
+            if (!add_run(a, line, row, run, err)) return false;
+        } else a->n_missing++;
     }
     return true;
 }
@@ -175,30 +226,44 @@ static void summarise(const double *x, int n, double *mean, double *low, double 
     *high = *mean + half;
 }
 
-static void describe(AnswerLine *line, const AnswerLine *first, double *x) {
-    double macs = 0;
+/* Of the first run or timing that has one. */
+static double first_number(const Answer *a, const AnswerLine *line, double (*of)(const ReportRow *row)) {
+    double v = NAN;
+    for (int i = 0; !isfinite(v) && i < line->n_runs; i++) v = of(line->run[i]);
+    for (int k = 0; !isfinite(v) && k < a->n_timings; k++)
+        if (line->timed[k] != NULL) v = of(line->timed[k]);
+    return v;
+}
+
+static double params_of(const ReportRow *row) { return report_number(row->run, "/model/params_count"); }
+static double macs_of(const ReportRow *row)   { return figure_macs(row, ""); }
+
+/* x: room for as many numbers as the line has runs. */
+static void describe(const Answer *a, AnswerLine *line, const AnswerLine *first, double *x) {
+    double macs   = 0;
+    int    n_macs = 0;
     for (int i = 0; i < line->n_runs; i++) {
+        const double m = macs_of(line->run[i]);
         x[i] = top1_of(line->run[i]);
-        macs += figure_macs(line->run[i], "");
+        if (!isfinite(m)) continue;
+        macs += m;
+        n_macs++;
     }
     summarise(x, line->n_runs, &line->top1, &line->top1_low, &line->top1_high);
     if (line->n_runs == 1) {
         line->top1_low  = report_number(line->run[0]->run, "/accuracy/top1_low_ratio");
         line->top1_high = report_number(line->run[0]->run, "/accuracy/top1_high_ratio");
     }
-    const ReportRow *any = line->n_runs > 0 ? line->run[0] : NULL;
-    for (int k = 0; any == NULL && k < ANSWER_MAX_TIMINGS; k++) any = line->timed[k];
-    line->macs   = line->n_runs > 0 ? macs/line->n_runs : any != NULL ? figure_macs(any, "") : NAN;
-    line->params = any != NULL ? report_number(any->run, "/model/params_count") : NAN;
+    line->macs   = n_macs > 0 ? macs/n_macs : first_number(a, line, macs_of);
+    line->params = first_number(a, line, params_of);
     if (line == first) return;
     for (int i = 0; i < line->n_runs; i++)
         for (int k = 0; k < first->n_runs; k++)
-            if (first->seed[k] == line->seed[i]) {
-                x[line->n_pairs++] = top1_of(line->run[i]) - top1_of(first->run[k]);
-                break;
-            }
+            if (first->seed[k] == line->seed[i] && line->seed[i] >= 0) x[line->n_pairs++] = top1_of(line->run[i]) - top1_of(first->run[k]);
     summarise(x, line->n_pairs, &line->difference, &line->difference_low, &line->difference_high);
 }
+
+/* -- files -- */
 
 static bool is_experiment(const json_t *tree) {
     return strcmp(text_of(tree, "schema"), "morbench.experiment/1") == 0 && json_is_array(json_object_get(tree, "cells")) &&
@@ -211,54 +276,64 @@ static bool make_one(const Report *r, Answer *a, Error *err) {
     a->size     = text_of(a->experiment, "size");
     a->question = text_of(a->experiment, "question");
     a->caption  = text_of(a->experiment, "caption");
-    if (!collect(r, a, err)) return false;
+    if (!collect_timings(a, err) || !collect(r, a, err)) return false;
     for (int i = 0; i < a->n_lines; i++)
         if (a->line[i].n_runs > most) most = a->line[i].n_runs;
     double *x = malloc((size_t)most*sizeof *x);
     if (x == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for an experiment's figures");
-    for (int i = 0; i < a->n_lines; i++) describe(&a->line[i], &a->line[0], x);
+    for (int i = 0; i < a->n_lines; i++) describe(a, &a->line[i], &a->line[0], x);
     free(x);
     return true;
 }
 
+static void free_one(Answer *a) {
+    for (int k = 0; k < a->n_lines; k++) {
+        free(a->line[k].name);
+        free(a->line[k].run);
+        free(a->line[k].seed);
+        free(a->line[k].timed);
+        json_decref(a->line[k].factors);
+    }
+    free(a->line);
+    free(a->timing);
+    free(a->dir);
+    json_decref(a->experiment);
+}
+
+static void say_damaged(Error *wrong, const char *path) {
+    char text[1024];
+    error_in(wrong, path);
+    error_text(wrong, text, sizeof text);
+    fprintf(stderr, "warning: left out: ");
+    escape_terminal(stderr, text);
+    fputc('\n', stderr);
+}
+
 bool answers_make(Report *r, const char *dir, Error *err) {
+    int kept = 0;
     for (int i = 0; i < r->n_answers; i++) {
-        char  path[4400];
-        Error wrong = {0};
-        Answer *a = &r->answer[i];
-        snprintf(path, sizeof path, "%.2100s/%.2100s%sexperiment.json", dir, a->dir, a->dir[0] != '\0' ? "/" : "");
-        if ((json_load_file_checked(&a->experiment, path, 0, &wrong) && (is_experiment(a->experiment) || FAIL(&wrong, "/schema", "must be what morbench run wrote")))) {
-            if (!make_one(r, a, err)) return false;
+        char   path[4400];
+        Error  wrong = {0};
+        Answer a = r->answer[i];
+        r->answer[i] = (Answer){0};
+        snprintf(path, sizeof path, "%.2100s/%.2100s%sexperiment.json", dir, a.dir, a.dir[0] != '\0' ? "/" : "");
+        const bool read = json_load_file_checked(&a.experiment, path, 0, &wrong) && (is_experiment(a.experiment) || FAIL(&wrong, "/schema", "must be what morbench run wrote"));
+        const bool ok   = !read || make_one(r, &a, err);
+        if (read && ok) {
+            r->answer[kept++] = a;
             continue;
         }
-        char text[1024];
-        error_in(&wrong, path);
-        error_text(&wrong, text, sizeof text);
-        fprintf(stderr, "warning: left out: ");
-        escape_terminal(stderr, text);
-        fputc('\n', stderr);
-        json_decref(a->experiment);
-        free(a->dir);
-        memmove(a, a + 1, (size_t)(r->n_answers - i - 1)*sizeof *a);
-        r->n_answers--;
-        i--;
+        if (!read) say_damaged(&wrong, path);
+        free_one(&a);
+        r->n_unreadable++;
+        if (!ok) return false;
     }
+    r->n_answers = kept;
     return true;
 }
 
 void answers_free(Report *r) {
-    for (int i = 0; i < r->n_answers; i++) {
-        Answer *a = &r->answer[i];
-        for (int k = 0; k < a->n_lines; k++) {
-            free(a->line[k].name);
-            free(a->line[k].run);
-            free(a->line[k].seed);
-            json_decref(a->line[k].factors);
-        }
-        free(a->line);
-        free(a->dir);
-        json_decref(a->experiment);
-    }
+    for (int i = 0; i < r->n_answers; i++) free_one(&r->answer[i]);
     free(r->answer);
     r->answer    = NULL;
     r->n_answers = 0;

@@ -46,7 +46,7 @@ static void put_time(FILE *out, const ReportRow *row) {
 }
 
 static void put_timing(FILE *out, const AnswerTiming *t) {
-    fprintf(out, "%s batch %d, %d thread%s", strcmp(t->pass, "forward") == 0 ? "time," : "training step,", t->batch, t->threads, t->threads == 1 ? "" : "s");
+    fprintf(out, "%s batch %d, %d thread%s", t->train_step ? "training step," : "time,", t->batch, t->threads, t->threads == 1 ? "" : "s");
 }
 
 static void put_cell(FILE *out, const AnswerLine *l, int column) {
@@ -58,26 +58,33 @@ static void put_cell(FILE *out, const AnswerLine *l, int column) {
         put_percent(out, false, l->top1, l->top1_low, l->top1_high);
         if (l->n_runs > 0) fprintf(out, ", %d seed%s", l->n_runs, l->n_runs == 1 ? "" : "s");
         break;
-    case DIFFERENCE: put_percent(out, true, l->difference, l->difference_low, l->difference_high); break;
+    case DIFFERENCE:
+        put_percent(out, true, l->difference, l->difference_low, l->difference_high);
+        if (l->n_pairs > 0 && l->n_pairs < l->n_runs) fprintf(out, ", %d pair%s", l->n_pairs, l->n_pairs == 1 ? "" : "s");
+        break;
     default: if (l->timed[column - N_FIXED] != NULL) put_time(out, l->timed[column - N_FIXED]);
     }
 }
 
 /* Columns that no line fills are left out, timings never are. */
 static bool make_sheet(Sheet *s, const Answer *a) {
-    int column[N_FIXED + ANSWER_MAX_TIMINGS], n = 0;
-    for (int c = 0; c < N_FIXED + a->n_timings; c++)
-        if (c >= N_FIXED || fills(a, c)) column[n++] = c;
+    int n = a->n_timings, at = 0;
+    *s = (Sheet){0};
+    if (a->n_lines == 0) return false;
+    for (int c = 0; c < N_FIXED; c++) n += fills(a, c);
     if (!sheet_begin(s, n, a->n_lines)) return false;
-    for (int k = 0; k < n; k++)
+    for (int c = 0; c < N_FIXED + a->n_timings; c++) {
+        if (c < N_FIXED && !fills(a, c)) continue;
         for (int i = -1; i < a->n_lines; i++) {
-            FILE *f = sheet_cell(s, i, k);
+            FILE *f = sheet_cell(s, i, at);
             if (f == NULL) return false;
-            if (i >= 0)                     put_cell(f, &a->line[i], column[k]);
-            else if (column[k] >= N_FIXED)  put_timing(f, &a->timing[column[k] - N_FIXED]);
-            else                            fputs(headings[column[k]], f);
+            if (i >= 0)            put_cell(f, &a->line[i], c);
+            else if (c >= N_FIXED) put_timing(f, &a->timing[c - N_FIXED]);
+            else                   fputs(headings[c], f);
             fclose(f);
         }
+        at++;
+    }
     return sheet_end(s);
 }
 
@@ -110,8 +117,13 @@ static void put_notes(FILE *out, const Answer *a, Escape *escape, const char *st
     if (differ) put_line(out, start, escape, "From the first: points of top-1 more than the first line, seed by seed; in brackets Student's 95 % interval.", end);
     if (a->n_timings > 0) put_line(out, start, escape, "Times: of one batch, median, in brackets 95 % intervals over processes.", end);
     if (speed_only) put_line(out, start, escape, "† speed only: no accuracy of the same weights on the same data is known.", end);
+    char text[160];
+    if (several && a->line[0].n_runs == 0) put_line(out, start, escape, "The first line has no run: there are no differences from it.", end);
+    if (a->n_double > 0) {
+        snprintf(text, sizeof text, "%d rows name a run, a seed or a timing that their line has already; they are left out.", a->n_double);
+        put_line(out, start, escape, text, end);
+    }
     if (a->n_missing > 0) {
-        char text[160];
         snprintf(text, sizeof text, "%d of %d cells are missing or INVALID and in no line.", a->n_missing, a->n_cells);
         put_line(out, start, escape, text, end);
     }
@@ -136,14 +148,16 @@ void answers_print(const Report *r, FILE *out) {
 }
 
 void answers_write_md(const Report *r, FILE *out) {
+    bool any = false;
     for (int i = 0; i < r->n_answers; i++) {
         const Answer *a = &r->answer[i];
         Sheet         s;
         if (make_sheet(&s, a)) {
+            any = true;
             fputs("## ", out);
             put_title(out, a, escape_markdown);
-            put_line(out, "\n\n", escape_markdown, a->question, "");
-            put_line(out, "\n\n*", escape_markdown, a->caption, "*");
+            put_line(out, "\n\nAsked: ", escape_markdown, a->question, "");
+            put_line(out, "\n\nNote: ", escape_markdown, a->caption, "");
             fputs("\n\n", out);
             sheet_write_md(&s, out);
             fputc('\n', out);
@@ -152,7 +166,7 @@ void answers_write_md(const Report *r, FILE *out) {
         }
         sheet_free(&s);
     }
-    if (r->n_answers > 0) fputs("## All runs\n\n", out);
+    if (any) fputs("## All runs\n\n", out);
 }
 
 /* The runs of a line as a comment above it. */
@@ -205,6 +219,8 @@ void answers_write_html(const Report *r, FILE *out) {
 
 /* -- for programs -- */
 
+static const char *pass_of(const AnswerTiming *t) { return t->train_step ? "train_step" : "forward"; }
+
 static void csv_number(FILE *out, const Answer *a, const AnswerLine *l, const char *what, double v, double low, double high, int n) {
     if (!isfinite(v)) return;
     escape_csv(out, a->name);
@@ -232,7 +248,7 @@ void answers_write_csv(const Report *r, FILE *out) {
             for (int t = 0; t < a->n_timings; t++) {
                 char what[64];
                 if (l->timed[t] == NULL) continue;
-                snprintf(what, sizeof what, "latency_ns_%s_b%d_t%d", a->timing[t].pass, a->timing[t].batch, a->timing[t].threads);
+                snprintf(what, sizeof what, "latency_ns_%s_b%d_t%d", pass_of(&a->timing[t]), a->timing[t].batch, a->timing[t].threads);
                 csv_number(out, a, l, what, report_number(l->timed[t]->run, "/metrics/latency_ns"), report_number(l->timed[t]->run, "/metrics/latency_low_ns"),
                            report_number(l->timed[t]->run, "/metrics/latency_high_ns"), 1);
             }
@@ -257,6 +273,7 @@ static void put_json_line(JsonSink *list, const Answer *a, const AnswerLine *l) 
     put_number(&line, "top1_ratio", l->top1);
     put_number(&line, "top1_low_ratio", l->top1_low);
     put_number(&line, "top1_high_ratio", l->top1_high);
+    json_put_count(&line, "pairs_count", l->n_pairs);
     put_number(&line, "top1_difference", l->difference);
     put_number(&line, "top1_difference_low", l->difference_low);
     put_number(&line, "top1_difference_high", l->difference_high);
@@ -266,7 +283,7 @@ static void put_json_line(JsonSink *list, const Answer *a, const AnswerLine *l) 
         json_put_object(&timings, NULL, &timing);
         json_put_count(&timing, "batch", a->timing[t].batch);
         json_put_count(&timing, "threads", a->timing[t].threads);
-        json_put_text(&timing, "pass", a->timing[t].pass);
+        json_put_text(&timing, "pass", pass_of(&a->timing[t]));
         json_put_text(&timing, "run", report_run_id(l->timed[t]->run));
         json_put_text(&timing, "verdict", l->timed[t]->verdict);
         put_number(&timing, "latency_ns", report_number(l->timed[t]->run, "/metrics/latency_ns"));
@@ -285,6 +302,7 @@ void answers_put_json(const Report *r, JsonSink *list) {
         json_put_text(&one, "question", a->question);
         json_put_text(&one, "caption", a->caption);
         json_put_count(&one, "missing_count", a->n_missing);
+        json_put_count(&one, "double_count", a->n_double);
         json_put_array(&one, "lines", &lines);
         for (int k = 0; k < a->n_lines; k++) put_json_line(&lines, a, &a->line[k]);
     }

@@ -202,12 +202,13 @@ static bool is_noisy(const ComparePair *p, const json_t *run) {
     size_t        i;
     bool          of_clock = false;
     if (strcmp(text_at(run, "/validity/verdict"), "NOISY") != 0) return false;
-    json_array_foreach(reasons, i, reason)
-        for (Warning w = 0; w < N_WARNINGS; w++) {
-            if (!json_is_string(reason) || strcmp(json_string_value(reason), warning_code(w)) != 0 || warning_verdict(w) != VERDICT_NOISY) continue;
-            if (w != WARN_frequency_drift) return true;
-            of_clock = true;
-        }
+    json_array_foreach(reasons, i, reason) {
+        Warning w = 0;
+        while (w < N_WARNINGS && (!json_is_string(reason) || strcmp(json_string_value(reason), warning_code(w)) != 0)) w++;
+        if (w == N_WARNINGS) return true;                        /* who knows of what */
+        of_clock = of_clock || w == WARN_frequency_drift;
+        if (w != WARN_frequency_drift && warning_verdict(w) == VERDICT_NOISY) return true;
+    }
     return !of_clock || !p->has_clock;
 }
 
@@ -217,6 +218,7 @@ static const char *why_not_gated(const ComparePair *p) {
     if (!p->same_env) return "different machines";
     if (is_noisy(p, p->a->run) || is_noisy(p, p->b->run)) return "NOISY";
     if (p->same_session && strcmp(text_at(p->a->run, "/id"), text_at(p->b->run, "/id")) != 0) return "arms of one bench"; /* no before and after */
+    if (!p->same_session && !p->has_clock) return "processes without the fixed loop that follows the clock";
     if (p->t.n_first < JUDGED_UNITS || p->t.n_second < JUDGED_UNITS) return "fewer than 9 processes an arm";
     return NULL;
 }
@@ -275,12 +277,12 @@ static bool measure_pair(Comparison *c, ComparePair *p, Error *err) {
     return measure_units(c, p, false, &p->t, &p->at_clock, &none, err) && measure_units(c, p, true, &p->without, &p->without_at_clock, &p->left_out, err);
 }
 
-/* Two sessions meet the machine at two clocks, which no spread within either shows. So faster and slower are said only where the times
- * and the times at equal clock agree. */
+/* Two sessions meet the machine at two clocks, which no spread within either shows. So anything sure is said only where the times and
+ * the times at equal clock agree. */
 static Judgement judge(bool has_clock, const TwoSamples *t, const TwoSamples *at_clock, double corrected_p, double margin) {
     const Judgement said = two_samples_judge(t, corrected_p, margin);
-    if (!has_clock || (said != JUDGED_FASTER && said != JUDGED_SLOWER)) return said;
-    const bool agree = said == JUDGED_FASTER ? at_clock->high < 1 : at_clock->low > 1;
+    if (!has_clock || said == JUDGED_INSUFFICIENT || said == JUDGED_UNCERTAIN || said == JUDGED_UNCERTAIN_LARGE) return said;
+    const bool agree = said == JUDGED_FASTER ? at_clock->high < 1 : said == JUDGED_SLOWER ? at_clock->low > 1 : at_clock->low > 1 - margin && at_clock->high < 1 + margin;
     return agree ? said : fabs(t->ratio - 1) >= margin ? JUDGED_UNCERTAIN_LARGE : JUDGED_UNCERTAIN;
 }
 

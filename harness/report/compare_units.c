@@ -86,6 +86,7 @@ double *compare_at_clock(const json_t *run, CompareMetric metric, const double *
         if (!ok) break;
         loop[at] = (before + after)/2;
         out[at]  = unit[at]/loop[at];            /* NAN stays */
+        ok       = ok && (isnan(unit[at]) || (isfinite(out[at]) && out[at] > 0));
         at++;
     }
     ok = ok && n > 0 && at == n;

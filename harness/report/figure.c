@@ -1,6 +1,7 @@
 /* What all plots write, see figure.h. */
 #include "harness/report/figure.h"
 
+#include "harness/config.h"
 #include "harness/report/answers.h"
 #include "harness/report/escape.h"
 #include "harness/report/gnuplot.h"
@@ -15,16 +16,16 @@ FIGURE_DRAWING(style);
 enum { GNUPLOT_SECONDS = 30 };
 
 /* Okabe & Ito's colours, distinct to the colour-blind too; of the methods that this program knows, the first four. */
-static const unsigned hue[] = {0x0072b2, 0xd55e00, 0x009e73, 0xcc79a7, 0x56b4e9, 0xe69f00, 0x5b4b8a, 0xa08c00};
+static const unsigned hue[FIGURE_METHODS] = {0x0072b2, 0xd55e00, 0x009e73, 0xcc79a7, 0x56b4e9, 0xe69f00, 0x5b4b8a, 0xa08c00};
 /* Towards black (below 0) or white: what tells the models of one method apart beside symbol and dash. */
-static const double tone[] = {0, -0.45, 0.4, -0.7, 0.62, -0.25};
+static const double tone[FIGURE_TONES] = {0, -0.45, 0.4, -0.7, 0.62, -0.25};
 static const int    symbols[] = {7, 5, 9, 13, 11, 15, 6, 4, 8, 12, 10, 14};    /* filled, then open */
 
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof *(array)))
 
 unsigned figure_tone(int method, int which) {
-    const unsigned base  = hue[method % COUNT_OF(hue)];
-    const double   t     = tone[which % COUNT_OF(tone)];
+    const unsigned base  = hue[method % FIGURE_METHODS];
+    const double   t     = tone[which % FIGURE_TONES];
     unsigned       mixed = 0;
     for (int shift = 0; shift <= 16; shift += 8) {
         const double c = (base >> shift) & 255u;
@@ -43,7 +44,6 @@ bool figure_begin(Figure *f, const Report *r, bool narrow, Error *err) {
     *f = (Figure){.report = r, .narrow = narrow, .width = narrow ? 360 : 640, .height = narrow ? 380 : 480};
     f->used = calloc((size_t)r->n_rows, sizeof *f->used);
     f->f    = open_memstream(&f->text, &f->n_text);
-    answers_caption(r, f->caption, sizeof f->caption);
     if (f->used != NULL && f->f != NULL) {
         fprintf(f->f, "narrow = %d\n", narrow);
         return true;
@@ -53,12 +53,40 @@ bool figure_begin(Figure *f, const Report *r, bool narrow, Error *err) {
     return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for a plot");
 }
 
+const char *figure_caption(const Report *r, const bool used[], int i) {
+    for (int k = 0; k < r->n_answers; k++) {
+        const Answer *a = &r->answer[k];
+        bool shown = false, told = a->caption[0] == '\0';
+        for (int j = 0; j < k && !told; j++) told = strcmp(r->answer[j].caption, a->caption) == 0;
+        if (told) continue;
+        for (int j = 0; j < r->n_answers && !shown; j++)
+            shown = strcmp(r->answer[j].caption, a->caption) == 0 && answer_uses(&r->answer[j], r, used);
+        if (shown && i-- == 0) return a->caption;
+    }
+    return NULL;
+}
+
+/* Below the title, a line each; what is longer than experiments may give themselves is cut. */
+static void put_captions(Figure *f) {
+    enum { MOST = 3 };
+    int n = 0;
+    fprintf(f->f, "array caption[%d]\n", MOST);
+    for (const char *text; n < MOST && (text = figure_caption(f->report, f->used, n)) != NULL; n++) {
+        char line[CONFIG_CAPTION_MAX + 4], variable[32];
+        snprintf(line, sizeof line, strlen(text) > CONFIG_CAPTION_MAX ? "%.97s..." : "%s", text);
+        snprintf(variable, sizeof variable, "caption[%d]", n + 1);
+        figure_text(f, variable, line);
+    }
+    fprintf(f->f, "n_captions = %d\n", n);
+    f->height += 18*n;
+}
+
 bool figure_end(Figure *f, const Plot *plot, bool titled, Error *err) {
     const size_t noted = strlen(f->note);
     if (f->n_left_out > 0)
         snprintf(f->note + noted, sizeof f->note - noted, "%s%d more there was no room for; the table has them.", noted > 0 ? " " : "", f->n_left_out);
-    figure_text(f, "picture_caption", titled ? f->caption : "");
-    if (titled && f->caption[0] != '\0') f->height += 16;
+    if (titled) put_captions(f);
+    else        fputs("n_captions = 0\n", f->f);
     figure_text(f, "picture_title", !titled ? "" : f->title[0] != '\0' ? f->title : plot->title);
     fprintf(f->f, "titled = %d\nwidth = %d\nheight = %d\n", titled, f->width, f->height);
     fputs(morbench_plot_style, f->f);
@@ -154,7 +182,12 @@ void figure_text(Figure *f, const char *variable, const char *text) {
 
 void figure_accuracy_axis(Figure *f, double low, double high) {
     const double step = high - low < 4 ? 0.5 : high - low < 20 ? 2 : 10;
-    fprintf(f->f, "y_low = %g\ny_high = %g\n", fmax(0, step*floor(low/step)), fmin(100, step*ceil(high/step)));
+    double       from = fmax(0, step*floor(low/step)), to = fmin(100, step*ceil(high/step));
+    if (to <= from) {                                    /* all alike, and on a tic */
+        from = fmax(0, from - step);
+        to   = fmin(100, to + step);
+    }
+    fprintf(f->f, "y_low = %g\ny_high = %g\n", from, to);
 }
 
 /* -- questions -- */

@@ -23,7 +23,6 @@ typedef struct Figure {
     int           n_series, rows;  /* series with a label; rows of the legend */
     int           width, height;   /* of the picture, in points */
     char          title[160];      /* "" : the plot's */
-    char          caption[200];    /* of the experiments the numbers are from (answers.h), "": none */
     char          note[512];       /* what the caption says of this picture beside the plot's own, "" : nothing */
     int           n_left_out;      /* models, runs or cells there was no room for: the note then says so */
     bool         *used;            /* (rows of the report) runs the picture shows */
@@ -77,8 +76,12 @@ void figure_text(Figure *f, const char *variable, const char *text);   /* variab
 void figure_accuracy_axis(Figure *f, double low, double high);         /* y_low, y_high around percentages from low to high */
 
 unsigned figure_colour(const Report *r, int model);      /* 0xrrggbb */
-unsigned figure_tone(int method, int tone);              /* the tone-th of a method's hue */
+unsigned figure_tone(int method, int tone);              /* the tone-th of a method's hue; both repeat after so many: */
+enum { FIGURE_METHODS = 8, FIGURE_TONES = 6 };
 int      figure_symbol(int model);
+
+/* Caption i (0, 1, ...) of the experiments whose runs are used, each once: what a reader must know of the picture. NULL: no more. */
+const char *figure_caption(const Report *r, const bool used[], int i);
 
 /* -- questions plots share -- */
 

@@ -83,9 +83,9 @@ static bool put_figure(Page *p, const Plot *plot, int picture, Error *err) {
     snprintf(id, sizeof id, "%s%s", plot->name, number);
     if (!figure_begin(&f, p->report, false, err)) return false;
     const bool there = plot->write(&f, picture);
-    char       title[sizeof f.title], said[sizeof f.caption];
+    char        title[sizeof f.title];
+    const char *said;
     snprintf(title, sizeof title, "%s", f.title[0] != '\0' ? f.title : plot->title);
-    snprintf(said, sizeof said, "%s", f.caption);
     figure_free(&f);
     if (!there) return true;
     p->out = open_memstream(&pictures, &n);
@@ -95,7 +95,7 @@ static bool put_figure(Page *p, const Plot *plot, int picture, Error *err) {
     p->out = page;
     if (ok) {
         html_print(page, "<figure id=\"fig-%s\"><figcaption><h3>%s</h3>", id, title);
-        if (said[0] != '\0') html_print(page, "<p class=\"caption\">%s</p>", said);
+        for (int k = 0; (said = figure_caption(p->report, used, k)) != NULL; k++) html_print(page, "<p class=\"caption\">%s</p>", said);
         html_print(page, "<p>%s %s</p></figcaption>\n", plot->caption, note);
         fwrite(pictures, 1, n, page);
         put_run_list(p, used);
@@ -108,13 +108,21 @@ static bool put_figure(Page *p, const Plot *plot, int picture, Error *err) {
     return ok;
 }
 
+/* A picture that gnuplot refuses is left out and said; false: none could be drawn. */
 static bool put_plots(Page *p, Error *err) {
+    bool refused = false;
     for (int i = 0; report_plots[i] != NULL; i++) {
         const int count = report_plots[i]->count != NULL ? report_plots[i]->count(p->report) : 1;
-        for (int k = 0; k < count; k++)
-            if (!put_figure(p, report_plots[i], k, err)) return false;
+        for (int k = 0; k < count; k++) {
+            char text[1024];
+            if (put_figure(p, report_plots[i], k, err)) continue;
+            if (err->exit_status != EXIT_IO) return false;
+            error_text(err, text, sizeof text);
+            html_print(p->out, "<p class=\"missing\">A figure is missing, %s: %s.</p>\n", report_plots[i]->name, text);
+            refused = true;
+        }
     }
-    return true;
+    return p->n_figures > 0 || !refused;
 }
 
 /* -- pictures beside runs -- */

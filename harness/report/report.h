@@ -1,6 +1,6 @@
-/* Tables and plots from the run.json files below a directory, and from nothing else.
+/* Tables and plots from the run.json files below a directory and the experiment.json beside them, and from nothing else.
  *
- *   report_read -> report_print, report_write_tables, report_write_plots -> report_free
+ *   report_read -> (answers_make, answers.h) -> report_print, report_write_tables, report_write_plots -> report_free
  *
  * Ownership: a Report holds its runs until report_free (fine after a failed read). */
 #ifndef HARNESS_REPORT_H
@@ -40,9 +40,9 @@ typedef struct Report {
     int          n_rows, capacity;
     ReportModel *model;
     int          n_models, n_methods;
-    Answer      *answer;           /* what the experiments below the directory found */
+    Answer      *answer;           /* what the experiments below the directory found, once answers_make was called */
     int          n_answers;
-    int          n_unreadable;     /* run.json that could not be read, or did not fit its digest */
+    int          n_unreadable;     /* run.json that could not be read or did not fit their digest, and experiment.json */
 } Report;
 
 /* Every run.json below dir, in the order of their paths; links are not followed. What cannot be read is said on stderr and

@@ -37,8 +37,12 @@ static bool put_script_hash(FILE *out, Error *err) {
 /* On a dark page the dark tones of models are lightened until they stand out. Three attributes carry gnuplot's colours. */
 static void put_dark_colours(Page *p) {
     fputs("@media screen and (prefers-color-scheme: dark) {\n", p->out);
-    for (int m = 0; m < p->report->n_models; m++) {
-        const unsigned colour = figure_colour(p->report, m);
+    bool told[FIGURE_METHODS] = {false};
+    for (int m = 0; m < p->report->n_models*FIGURE_TONES; m++) {        /* all tones of the methods there are */
+        const int method = p->report->model[m/FIGURE_TONES].method_index % FIGURE_METHODS;
+        if (told[method]) continue;
+        told[method] = m % FIGURE_TONES == FIGURE_TONES - 1;
+        const unsigned colour = figure_tone(method, m % FIGURE_TONES);
         unsigned       part[3] = {colour >> 16 & 255u, colour >> 8 & 255u, colour & 255u}, light[3];
         const double   shine = (0.3*part[0] + 0.59*part[1] + 0.11*part[2])/255, least = 0.42;
         const double   towards_white = shine < least ? (least - shine)/(1 - shine) : 0;
@@ -102,7 +106,7 @@ static void put_summary(Page *p) {
         else                             html_print(out, ", %s to %s", day[0], day[1]);
     }
     fputs(".", out);
-    if (r->n_unreadable > 0) html_print(out, " <b>%d more run.json could not be read and are left out.</b>", r->n_unreadable);
+    if (r->n_unreadable > 0) html_print(out, " <b>%d more run.json or experiment.json could not be read and are left out.</b>", r->n_unreadable);
     fprintf(out, "</p>\n<nav aria-label=\"Sections\"><a href=\"#choice\">Which model</a> %s", r->n_answers > 0 ? "<a href=\"#answers\">What was asked</a> " : "");
     fputs("<a href=\"#figures\">Figures</a> <a href=\"#table\">All runs</a> "
           "<a href=\"#warnings\">Warnings</a> <a href=\"#runs\">Commands</a> <a href=\"#machines\">Machines</a></nav>\n</header>\n<main>\n", out);
@@ -120,7 +124,7 @@ static bool put_page(Page *p, Error *err) {
     html_machines(p);
     fputs("</main>\n<footer><p>Made by <code>morbench report ", p->out);
     html_shell_word(p->out, p->dir);
-    fputs(" --html</code> from run.json files alone. Brackets: 95 % intervals, of accuracy over the choice of images (Wilson), of times over "
+    fputs(" --html</code> from run.json and experiment.json files alone. Brackets: 95 % intervals, of accuracy over the choice of images (Wilson), of times over "
           "processes or samples. MACs are multiply-accumulates of matrix products and convolutions, executed ones where they were counted.</p></footer>\n<script>", p->out);
     fputs(morbench_page_script, p->out);
     fputs("</script>\n</body>\n</html>\n", p->out);

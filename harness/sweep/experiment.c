@@ -284,6 +284,13 @@ static bool expand(Expansion *x, Error *err) {
     return ok;
 }
 
+/* Whether only evaluations of cells trained before have this factor. */
+static bool of_tests_alone(const Expansion *x, const char *factor) {
+    for (int i = 0; i < x->drafts->n; i++)
+        if (x->drafts->at[i].kind != CELL_EVALUATE && json_object_get(x->drafts->at[i].factors, factor) != NULL) return false;
+    return strncmp(factor, "test_", 5) == 0;
+}
+
 static void list_factors(Experiment *e, const Expansion *x) {
     const json_t *factors = json_object();
     const char   *name;
@@ -296,6 +303,7 @@ static void list_factors(Experiment *e, const Expansion *x) {
         json_object_set_new(factor, "name", json_string(name));
         json_object_set_new(factor, "label", json_is_string(label) ? json_incref(label) : json_string(name));
         json_object_set_new(factor, "pointer", pointer != NULL ? json_incref(pointer) : json_null());
+        json_object_set_new(factor, "test_time", json_boolean(of_tests_alone(x, name)));
         json_array_append_new(e->factors, factor);
     }
     json_decref((json_t *)factors);

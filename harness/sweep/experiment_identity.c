@@ -3,6 +3,7 @@
 
 #include "engine/digest.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,9 +86,11 @@ json_t *cell_value_at(json_t *tree, const char *pointer) {
     return tree;
 }
 
-/* A factor's value: a number, a text, true or false, or any other value as its JSON text. */
+/* A factor's value: a number, a text, true or false, or any other value as its JSON text. One number has one form: 0, not 0.0. */
 static json_t *as_factor(json_t *value) {
+    const double number = json_number_value(value);
     if (value == NULL) return json_null();
+    if (json_is_real(value) && fabs(number) < 1e15 && number == (double)(json_int_t)number) return json_integer((json_int_t)number);
     if (!json_is_array(value) && !json_is_object(value)) return json_incref(value);
     char   *text = json_canonical_text(value);
     json_t *out  = json_string(text != NULL ? text : "");

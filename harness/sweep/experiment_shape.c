@@ -21,7 +21,7 @@ static bool check_keys(const json_t *object, const char *const known[], const ch
         config_join_pointer(where, path, key);
         if (!config_is_one_of(known, key)) return config_unknown_key(NULL, known, key, path, err);
         if (strcmp(key, "vary") == 0 && !json_is_null(value) && !vary_check(value, where, err)) return false;
-        if (strcmp(key, "caption") == 0 && !json_is_string(value) && !json_is_null(value)) return FAIL(err, where, "must be a text");
+        if (strcmp(key, "caption") == 0 && !json_is_null(value) && !config_check_caption(value, where, err)) return false;
         const bool list = config_is_one_of((const char *const[]){"seeds", "cells", "evaluate", NULL}, key);
         if (list && !json_is_array(value) && !json_is_null(value)) return FAIL(err, where, "must be a list");
         const bool block = config_is_one_of((const char *const[]){"data", "model", "train", "measure", "sizes", NULL}, key);

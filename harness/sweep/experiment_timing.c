@@ -55,6 +55,7 @@ static bool add_timing(Maker *mk, int draft, const Cell *like, const MeasureSett
     snprintf(c.weights, sizeof c.weights, "%s", like->weights);
     bool ok = cell_read_settings(e, d, &c, &m, err);
     if (ok) {
+        draft_fill_factors(d, c.settings);
         json_t *row = json_copy(d->factors);
         json_object_del(row, "seed");
         json_object_set_new(row, "batch", json_integer(batch));

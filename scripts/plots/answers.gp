@@ -1,6 +1,7 @@
 # What an experiment found: a panel a quantity. Along a number that was varied (numeric 1) a line a cell; of names a row a configuration.
 # $data, for each panel a block a series: 1 x (names: the row, from below), 2 value, 3 low, 4 high
-# panel[p]: what it shows; from_zero[p]: 0 for the accuracy, whose axis is y_low to y_high; factor, x_low, x_high, x_log: the axis along a number; names_width: room for names, in points
+# panel[p]: what it shows; from_zero[p]: 0 for the accuracy, whose axis is y_low to y_high; factor, x_low, x_high, x_log: the axis along a number; names_width: room for names, in points;
+# tic[i]: label[i] as the format that gnuplot takes a tic's text for
 set datafile missing 'NaN'
 block(p, i) = (p - 1)*n_series + i - 1
 if (numeric) {
@@ -23,10 +24,10 @@ if (numeric) {
     unset key
     set yrange [0.4:n_series + 0.6]
     unset ylabel
-    names(p, i) = p == 1 || narrow ? label[i] : ''
+    names(p, i) = p == 1 || narrow ? tic[i] : ''
     down = narrow ? n_panels : 1
     set multiplot layout down,(narrow ? 1 : n_panels) margins names_width*1.0/width, 1 - 16.0/width, 60.0/height, \
-        1 - (titled ? 40.0 + 20*(picture_caption ne '') : 14.0)/height spacing 26.0/width, 70.0/height title (titled ? heading : '') noenhanced
+        1 - (titled ? 40.0 + 18*n_captions : 14.0)/height spacing 26.0/width, 70.0/height title (titled ? heading : '') noenhanced
     unset title
     do for [p=1:n_panels] {
         set xlabel (from_zero[p] ? panel[p] : accuracy_name(y_low)) noenhanced

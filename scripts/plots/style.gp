@@ -17,8 +17,10 @@ set bmargin at screen (rows + 3.9)*line
 gap = 3.8     # lines between panels, for tics and a label
 top = 0       # lines above the panels beside those of the title
 # what a reader must know of the numbers stands below the title
-heading = picture_title . (picture_caption eq '' ? '' : sprintf('%s%c%s', '', 10, picture_caption))
-if (picture_caption ne '') { top = top + 1.1 }
+# (caption[i], n_captions), each on a line of its own
+heading = picture_title
+do for [i=1:n_captions] { heading = sprintf('%s%c%s', heading, 10, caption[i]) }
+top = top + n_captions
 panel_grid(n, columns) = sprintf('set multiplot layout %d,%d margins %.4f,%.4f,%.4f,%.4f spacing %.4f,%.4f', \
     narrow ? n : (n + columns - 1)/columns, narrow ? 1 : columns, 86.0/width, 1 - 16.0/width, (rows + 3.9)*line, \
     1 - ((titled ? 2.2 : 0.8) + top)*line, 92.0/width, gap*line) . (titled ? ' title heading noenhanced; unset title' : '; unset title')
