@@ -269,7 +269,7 @@ static void gnuplot_takes_pictures_of_equal_accuracies(void **state) {
     (void)state;
     if (system("command -v gnuplot >/dev/null") != 0) skip();
     for (int i = 1; i <= 6; i++) {
-        char below[8];
+        char below[16];
         snprintf(below, sizeof below, "a%d", i);
         trained(below, i % 2 ? "a" : "b", (i + 1)/2, 1000, 10e6);
     }

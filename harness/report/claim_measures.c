@@ -226,7 +226,7 @@ static bool ratio_measure(ClaimEstimate *out, const ClaimField *f, const ClaimAr
 
 /* Least squares of a - b against log2 x, of each seed that all pairs have; then t over the slopes. */
 static bool trend_measure(ClaimEstimate *out, const ClaimField *f, const ClaimArms *arms, int n_arms, double threshold, Error *err) {
-    double      slope[CLAIM_UNITS_MOST];
+    double      slope[CLAIM_UNITS_MOST] = {0};
     size_t      n = 0;
     const char *name;
     json_t     *unit;
