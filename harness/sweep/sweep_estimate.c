@@ -1,6 +1,7 @@
 /* How long cells take and what they write: from steps measured before, else from MACs and a rate (sweep.h). */
 #include "harness/sweep/sweep.h"
 
+#include "harness/measure/bench.h"
 #include "harness/measure/evaluate.h"
 #include "harness/options.h"
 #include "harness/report/report.h"
@@ -180,12 +181,21 @@ static void estimate(Sweep *s, int i, const Images *images, const Known *known, 
     p->seconds   = isfinite(per_image) ? (trained + tested / step_of_forward) * per_image / 1e9 : p->work_macs / s->macs_per_s;
 }
 
-/* A timing takes its processes, each with warm-up, timing, and as much again for the passes that are not timed. */
+/* MACs a second and thread of passes, where nothing is known better: about half of what an AVX-512 core does. */
+static const double macs_per_s_guess = 50e9;
+
+/* A timing takes its processes. Each starts, warms up, times passes of the model and as many from stored pixels, and takes some more:
+ * outputs once more, inputs just seen against new ones, profiled and counted ones (cmd_bench_worker.c). */
 static void estimate_timing(Sweep *s, int i) {
-    static const struct { const char *name; double seconds; } efforts[] = {{"smoke", 6 * 0.4}, {"standard", 9 * 6.0}, {"paper", 10 * 12.0}};
+    const Cell   *c = &s->e->cell[i];
+    Error         unused;
+    const Effort *e = effort_find(c->profile, &unused);
+    const double  rate = s->macs_per_s > 0 ? s->macs_per_s / runtime_threads() : macs_per_s_guess;
+    const double  pass = (c->train_step ? step_of_forward : 1) * (double)c->macs * c->batch / (rate * c->threads);
     s->at[i].disk_bytes = 200000;
-    for (size_t k = 0; k < sizeof efforts / sizeof *efforts; k++)
-        if (strcmp(efforts[k].name, s->e->cell[i].profile) == 0) s->at[i].seconds = efforts[k].seconds;
+    if (e == NULL) return;
+    const double timed = fmax(e->min_seconds, e->min_samples * pass), others = fmin(45 * pass, fmax(15 * pass, e->min_seconds)) + 12 * pass;
+    s->at[i].seconds = e->processes * (0.3 + fmin(e->warmup_seconds, fmax(2 * e->warmup_passes * pass, 0.1 * e->min_seconds)) + (c->train_step ? 1 : 2) * timed + others);
 }
 
 bool sweep_estimate(Sweep *s, Error *err) {
