@@ -18,6 +18,10 @@ static const char *const headings[N_FIXED] = {"configuration", "parameters", "MA
 static bool fills(const Answer *a, int column) {
     for (int i = 0; i < a->n_lines; i++) {
         const AnswerLine *l = &a->line[i];
+        if (column >= N_FIXED) {
+            if (l->timed[column - N_FIXED] != NULL) return true;
+            continue;
+        }
         const double      v[N_FIXED] = {0, l->params, l->macs, l->top1, l->difference};
         if (isfinite(v[column])) return true;
     }
@@ -66,15 +70,15 @@ static void put_cell(FILE *out, const AnswerLine *l, int column) {
     }
 }
 
-/* Columns that no line fills are left out, timings never are. */
+/* Columns that no line fills are left out. */
 static bool make_sheet(Sheet *s, const Answer *a) {
-    int n = a->n_timings, at = 0;
+    int n = 0, at = 0;
     *s = (Sheet){0};
     if (a->n_lines == 0) return false;
-    for (int c = 0; c < N_FIXED; c++) n += fills(a, c);
+    for (int c = 0; c < N_FIXED + a->n_timings; c++) n += fills(a, c);
     if (!sheet_begin(s, n, a->n_lines)) return false;
     for (int c = 0; c < N_FIXED + a->n_timings; c++) {
-        if (c < N_FIXED && !fills(a, c)) continue;
+        if (!fills(a, c)) continue;
         for (int i = -1; i < a->n_lines; i++) {
             FILE *f = sheet_cell(s, i, at);
             if (f == NULL) return false;
@@ -115,7 +119,9 @@ static void put_notes(FILE *out, const Answer *a, Escape *escape, const char *st
     if (several) put_line(out, start, escape, "Accuracy of several seeds: their mean, in brackets Student's 95 % interval over seeds.", end);
     if (single) put_line(out, start, escape, "Accuracy of one seed: in brackets the 95 % interval over the choice of images (Wilson), which says nothing of other seeds.", end);
     if (differ) put_line(out, start, escape, "From the first: points of top-1 more than the first line, seed by seed; in brackets Student's 95 % interval.", end);
-    if (a->n_timings > 0) put_line(out, start, escape, "Times: of one batch, median, in brackets 95 % intervals over processes.", end);
+    bool any_timed = false;
+    for (int k = 0; k < a->n_timings; k++) any_timed = any_timed || fills(a, N_FIXED + k);
+    if (any_timed) put_line(out, start, escape, "Times: of one batch, median, in brackets 95 % intervals over processes.", end);
     if (speed_only) put_line(out, start, escape, "† speed only: no accuracy of the same weights on the same data is known.", end);
     char text[160];
     if (several && a->line[0].n_runs == 0) put_line(out, start, escape, "The first line has no run: there are no differences from it.", end);
