@@ -240,6 +240,47 @@ static void the_gate_catches_a_slowdown_of_5_percent(void **state) {
     assert_true(share_regressed(NOISE_NORMAL, 0.02, 1 / 1.05, false, 0.03) == 0);    /* faster is no regression */
 }
 
+/* Two sessions as compare judges them: times, and times in units of a fixed loop of the same process, which takes as long as the clock
+ * has it and scatters by 0.3 %. clock: spread of it between sessions and between processes. Shares by the whole rule, and by times alone. */
+static void share_at_clock(double spread, double clock, double factor, double *both, double *alone) {
+    enum { PAIRS = 1000 };
+    int n_both = 0, n_alone = 0;
+    for (int i = 0; i < PAIRS; i++) {
+        double     x[2][UNITS], y[2][UNITS];
+        TwoSamples t, c;
+        Error      err = {0};
+        for (int arm = 0; arm < 2; arm++) {
+            const double session = exp(clock * normal());
+            for (int k = 0; k < UNITS; k++) {
+                const double slow = session * exp(clock * normal());
+                x[arm][k] = slow * (arm == 1 ? factor : 1) * fmax(1, process_median(NOISE_NORMAL, spread));
+                y[arm][k] = x[arm][k] / (slow * (1 + 0.003 * normal()));
+            }
+        }
+        assert_true(two_samples_independent(&t, x[0], UNITS, x[1], UNITS, &err) && two_samples_independent(&c, y[0], UNITS, y[1], UNITS, &err));
+        const double p = fmax(t.p, c.p);
+        n_alone += two_samples_regressed(&t, t.p, 0.03);
+        n_both  += two_samples_regressed(&t, p, 0.03) && two_samples_regressed(&c, p, 0.03);
+    }
+    *both  = (double)n_both / PAIRS;
+    *alone = (double)n_alone / PAIRS;
+}
+
+static void between_sessions_the_whole_rule_lets_equal_arms_pass_and_catches_5_percent(void **state) {
+    double both, alone;
+    (void)state;
+    random_state = 26;
+    share_at_clock(0.02, 0, 1.05, &both, &alone);
+    printf("           5 %% slower at 2 %% spread, one clock: caught %.1f %%, by times alone %.1f %%\n", 100 * both, 100 * alone);
+    assert_true(both >= 0.9);
+    share_at_clock(0.02, 0, 1, &both, &alone);
+    assert_true(both <= 0.01);
+    share_at_clock(0.02, 0.02, 1, &both, &alone);
+    printf("           equal arms, a clock that wanders by 2 %%: %.1f %% alarm, by times alone %.1f %%\n", 100 * both, 100 * alone);
+    assert_true(both <= 0.01);
+    assert_true(alone > 0.01);                               /* what the rule is for */
+}
+
 static void of_a_hundred_null_comparisons_none_is_judged_more_often_than_one_table_in_twenty(void **state) {
     (void)state;
     enum { TABLES = 200, CELLS = 100 };
@@ -280,6 +321,7 @@ int main(void) {
         cmocka_unit_test(the_coverage_check_notices_a_narrow_interval),
         cmocka_unit_test(the_gate_lets_equal_arms_pass),
         cmocka_unit_test(the_gate_catches_a_slowdown_of_5_percent),
+        cmocka_unit_test(between_sessions_the_whole_rule_lets_equal_arms_pass_and_catches_5_percent),
         cmocka_unit_test(of_a_hundred_null_comparisons_none_is_judged_more_often_than_one_table_in_twenty),
     };
     return cmocka_run_group_tests_name("two_samples", tests, NULL, NULL);

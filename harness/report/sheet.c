@@ -1,3 +1,4 @@
+/* Texts of a table and how each format sets them, see sheet.h. */
 #include "harness/report/sheet.h"
 
 #include "harness/report/escape.h"
