@@ -152,6 +152,52 @@ static void evaluations_are_lines_of_their_own_named_by_what_the_test_varies(voi
     report_free(&r);
 }
 
+/* One cell of two lines, one of one line, and a test of the second line. */
+static void a_line_is_held_against_its_cells_first_an_evaluation_against_its_training_and_differences_are_corrected_together(void **state) {
+    static const int top1[][3] = {{5000, 5100, 5200}, {6000, 6101, 6199}, {5050, 5300, 5100}, {5800, 5903, 5997}};
+    static const char *const name[] = {"a1", "a2", "b", "e"};
+    static const int         base[] = {-1, 0, 0, 1};
+    char  *cells = NULL;
+    size_t n = 0;
+    Report r;
+    Error  err = {0};
+    (void)state;
+    FILE *f = open_memstream(&cells, &n);
+    for (int i = 0; i < 4; i++)
+        for (int seed = 1; seed <= 3; seed++) {
+            char below[16];
+            snprintf(below, sizeof below, "%s%d", name[i], seed);
+            if (i < 3) trained(below, name[i], seed, top1[i][seed - 1], 10e6);
+            else put(below, &(FakeRun){.kind = "eval", .preset = "a2", .weights = weights, .macs = 5e6, .top1 = top1[i][seed - 1], .warn = N_WARNINGS});
+            fprintf(f, "%s{\"kind\": \"%s\", \"factors\": {\"cell\": \"%s\", ", i + seed > 1 ? "," : "", i < 3 ? "train" : "eval", i == 2 ? "b" : "a");
+            if (i != 2) fprintf(f, "\"w\": %d, ", i > 0 ? 2 : 1);
+            fprintf(f, "%s\"seed\": %d}, \"directory\": \"%s\"}", i == 3 ? "\"evaluation\": \"depth\", \"test_w\": 1, " : "", seed, below);
+        }
+    fclose(f);
+    write_experiment("", "{\"name\": \"w\", \"label\": \"w\"}, {\"name\": \"evaluation\", \"label\": \"evaluation\"}, {\"name\": \"test_w\", \"label\": \"w\", \"test_time\": true},", cells);
+    free(cells);
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err), &err);
+    const Answer *a = &r.answer[0];
+    assert_int_equal(a->n_lines, 4);
+    for (int i = 0; i < 4; i++) assert_int_equal(a->line[i].base, base[i]);
+    assert_int_equal(a->n_differences, 3);
+    assert_true(isnan(a->line[0].p) && a->line[1].p < 0.001 && a->line[2].p > 0.3 && a->line[3].p < 0.001);
+    close_to(a->line[3].difference, -0.02);
+    assert_true(a->line[1].p_corrected >= 2*a->line[1].p && a->line[2].p_corrected == a->line[2].p);        /* Holm: times 3, 2, 1 by size */
+    char *text = NULL;
+    f = open_memstream(&text, &n);
+    answers_write_md(&r, f);
+    fclose(f);
+    const char *second = strstr(text, "| b "), *first = strstr(text, "| a, w 2 ");
+    assert_non_null(first);
+    assert_non_null(second);
+    assert_non_null(strstr(text, "| base |"));
+    assert_true(strstr(first, " \\*") < strchr(first, '\n') && strstr(first, " \\*") != NULL);
+    assert_true(strstr(second, " \\*") == NULL || strstr(second, " \\*") > strchr(second, '\n'));
+    free(text);
+    report_free(&r);
+}
+
 static void one_number_is_one_line_however_it_is_written(void **state) {
     Report r;
     Error  err = {0};
@@ -331,6 +377,7 @@ int main(void) {
         CLAIM(one_seed_has_the_interval_over_images_and_an_invalid_run_counts_as_missing),
         CLAIM(timings_stand_beside_the_line_of_the_same_factors_below_their_condition),
         CLAIM(evaluations_are_lines_of_their_own_named_by_what_the_test_varies),
+        CLAIM(a_line_is_held_against_its_cells_first_an_evaluation_against_its_training_and_differences_are_corrected_together),
         CLAIM(one_number_is_one_line_however_it_is_written),
         CLAIM(a_run_or_seed_named_twice_counts_once),
         CLAIM(every_condition_of_timing_has_its_column),

@@ -26,6 +26,7 @@ POINTER = {
     "top1": "/accuracy/top1_ratio", "image_depth_sd": "/depth_histogram/image_mean_depth_sd_count",
     "depth_gradient": "/depth_histogram/gradient_spearman",
 }
+EXACT = ("params", "macs", "step_macs", "peak_bytes")
 LAYERS = 8
 failures = checked = claims_checked = 0
 
@@ -34,6 +35,8 @@ def variants(selection):
     """What a selection allows, as {pointer: value}: lists multiplied, conditions met. Those about the training come apart."""
     plain, apart = {}, {}
     for pointer, wanted in selection.items():
+        if pointer.startswith("/derived/"):               # of the base, which every run is made from
+            continue
         if not isinstance(wanted, dict):                  # a training run is its own
             pointer = pointer.removeprefix("/trained")
         if isinstance(wanted, list):
@@ -73,6 +76,21 @@ def layers_of(model):
     return model["blocks_per_recursion"] * model["recursions"] + (2 if model["sharing"].startswith("middle") else 0)
 
 
+def give(run, field, value):
+    """The run as one that has this value."""
+    if field == "image_depth_spread":                     # the base's 64 patches and a class token that always goes deepest
+        depths = run["depth_histogram"]["tokens_count"]
+        images, each = run["depth_histogram"]["images_count"], run["depth_histogram"]["tokens_per_image_count"] - 1
+        patches = depths[:-1] + [depths[-1] - images]
+        mean = sum(d * n for d, n in enumerate(patches)) / sum(patches)
+        alone = (sum((d - mean) ** 2 * n for d, n in enumerate(patches)) / sum(patches) / each) ** 0.5
+        field, value = "image_depth_sd", value * alone
+    put(run, POINTER[field], value)
+    if field == "macs_executed":
+        put(run, "/model/counts/macs_executed_min", value)
+        put(run, "/model/counts/macs_executed_max", value)
+
+
 def fresh(settings, width, layers, agreed):
     """A run of these settings that has none of the figures claims are about, but for those that a pair must agree in."""
     run = copy.deepcopy(VIT if settings.get("/model/name") in ("vit", "dynamic_vit", "tiny_vit") else BASE)
@@ -108,16 +126,19 @@ class Directory:
     """Result files that give one claim one verdict."""
 
     def __init__(self, path, good, seeds):
-        self.path, self.good, self.seeds, self.n, self.layers, self.agreed = path, good, seeds, 0, LAYERS, []
+        self.path, self.good, self.seeds, self.n, self.layers, self.agreed, self.ruled_out = path, good, seeds, 0, LAYERS, [], False
 
     def write(self, run):
         self.n += 1
         write(run, os.path.join(self.path, f"cell{self.n}"))
 
-    def value_of_a(self, condition, b):
-        """A value for A that meets the condition, or misses it, clear of noise."""
+    def value_of_a(self, part, condition, b):
+        """A value for A that meets the condition, or misses it, clear of noise. A model that an exact number rules out is none that an "any" of
+        several kinds of conditions speaks of, so what fails there is the rest."""
+        exact = [c["field"] in EXACT for c in part["conditions"]]
+        spared = part.get("over") == "any" and condition["field"] in EXACT and not all(exact) and not self.ruled_out
         word = next(k for k in ("at_most", "at_least", "above", "below") if k in condition)
-        up = (word in ("at_least", "above")) == self.good
+        up = (word in ("at_least", "above")) == (self.good or spared)
         threshold = condition[word]
         if condition["measure"] == "ratio":
             return threshold * (1.12 if up else 0.88) * b
@@ -145,10 +166,7 @@ class Directory:
             run["data"] = origin["data"]["test"]
         else:
             put(run, "/experiment/train/seed", seed)
-        put(run, POINTER[condition["field"]], value)
-        if condition["field"] == "macs_executed":
-            put(run, "/model/counts/macs_executed_min", value)
-            put(run, "/model/counts/macs_executed_max", value)
+        give(run, condition["field"], value)
         return run
 
     def part(self, part):
@@ -161,7 +179,7 @@ class Directory:
 
     def condition(self, part, settings, trained, condition, widths):
         where = condition.get("where", {})
-        seeded = condition["field"] in ("top1", "image_depth_sd", "depth_gradient")
+        seeded = condition["field"] in ("top1", "image_depth_sd", "image_depth_spread", "depth_gradient")
         for seed in self.seeds if seeded else self.seeds[:1]:
             for width in widths:
                 noise = 0.001 * ((seed * 7) % 3 - 1)
@@ -169,7 +187,7 @@ class Directory:
                 if condition["measure"] == "trend":       # the gap closes with the width, or opens
                     a = b + (0.02 if self.good else -0.02) * {64: 0, 128: 1, 256: 2}[width] + noise
                 else:
-                    a = self.value_of_a(condition, b) + (noise if seeded else 0)
+                    a = self.value_of_a(part, condition, b) + (noise if seeded else 0)
                 self.one(settings | where, condition, a, seed, width, "a", trained)
                 for other, _ in variants(part["b"]) if "b" in part else ():
                     other |= {m: settings[m] for m in part.get("match", []) if isinstance(m, str) and m in settings and m not in other}
@@ -231,7 +249,7 @@ try:
             cases = [("not testable", True, (1,))]
         for wanted, good, seeds in cases:
             directory = Directory(os.path.join(top, f"{claim['id']}-{wanted}"), good, seeds)
-            exact_only = all(c["field"] in ("params", "macs", "step_macs", "peak_bytes", "latency") for p in claim.get("parts", []) for c in p["conditions"])
+            exact_only = all(c["field"] in EXACT + ("latency",) for p in claim.get("parts", []) for c in p["conditions"])
             directory.agreed = [m for p in claim.get("parts", []) for one in p.get("match", []) if isinstance(one, dict)
                                 for m in one if not m.startswith("/derived/")]
             for part in claim.get("parts", []):
@@ -244,6 +262,34 @@ try:
             expect(f"claim {claim['id']}", found["verdict"], wanted)
             if found["verdict"] != wanted:
                 print(json.dumps(found, indent=1)[:6000])
+    # models that an exact number rules out do not make an "any" fail
+    for claim in expanded(json.load(open(CLAIMS)))["claims"]:
+        parts = [p for p in claim.get("parts", []) if p.get("over") == "any" and 0 < sum(c["field"] in EXACT for c in p["conditions"]) < len(p["conditions"])]
+        for part in parts:
+            directory = Directory(os.path.join(top, f"{claim['id']}-ruled-out"), False, (1, 2, 3))
+            directory.ruled_out = True
+            directory.part(part)
+            found = verdict(directory.path, claim["id"])
+            expect(f"claim {claim['id']} is open where all models are ruled out", found["verdict"], "undecided")
+            expect("and says so of every pair", {p["verdict"] for p in found["parts"][0]["pairs"]}, {"not counted"})
+    # a context of too few seeds bars no verdict, and decides nothing either
+    for wanted, good in (("holds", True), ("fails", False)):
+        claim = next(c for c in expanded(json.load(open(CLAIMS)))["claims"] if c["id"] == "13")
+        directory = Directory(os.path.join(top, f"13-{wanted}-and-more"), good, (1, 2, 3))
+        directory.agreed = ["/model/counts/macs_executed"]
+        directory.part(claim["parts"][0])
+        original, directory.good, directory.seeds = directory.one, not good, (1,)
+
+        def elsewhere(settings, condition, value, seed, width, side, trained, directory=directory):
+            run = directory.field(settings, condition, value, seed, width, side, trained)
+            put(run, "/data/test/digest", "f" * 64)
+            directory.write(run)
+
+        directory.one = elsewhere
+        directory.part(claim["parts"][0])
+        found = verdict(directory.path, "13")
+        expect("one seed on other data bars no verdict", found["verdict"], wanted)
+        expect("and is listed as not counted", "not counted" in {c["verdict"] for p in found["parts"][0]["pairs"] for c in p["comparisons"]}, True)
     # what is missing is named, with the command that makes it, and the text says so too
     lone = Directory(os.path.join(top, "lone"), True, (1,))
     lone.write(copy.deepcopy(BASE))

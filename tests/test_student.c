@@ -1,5 +1,5 @@
 /* Student's t against tables, and the mean of a few values. */
-#include "harness/train/student.h"
+#include "harness/measure/student.h"
 
 #include "engine/error.h"
 

@@ -235,12 +235,3 @@ done:
     free(ratio);
     return ok;
 }
-
-/* From 11 degrees on by Cornish and Fisher's expansion. */
-double stats_student(int degrees) {
-    static const double t[] = {NAN, 12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281};
-    const double        z = 1.959964, v = degrees;
-    if (degrees <= 10) return t[degrees > 0 ? degrees : 0];
-    return z + (z*z*z + z)/(4*v) + (5*pow(z, 5) + 16*z*z*z + 3*z)/(96*v*v) +
-           (3*pow(z, 7) + 19*pow(z, 5) + 17*z*z*z - 15*z)/(384*v*v*v);
-}

@@ -62,9 +62,6 @@ bool stats_block_interval(StatsInterval *out, double *trend_z, const double *sam
 /* Mann-Kendall: pairs of x (n) that rise less pairs that fall, in standard deviations of a series without trend; 0 for n < 3. */
 double stats_trend_z(const double *x, size_t n);
 
-/* Two-sided 95 % point of Student's t; degrees >= 1. Right to 0.001. */
-double stats_student(int degrees);
-
 typedef struct StatsRatio {
     size_t n_units;                   /* pairs of one process, or processes */
     double ratio, low, high;          /* of the median of paired ratios first/second; NAN as above */

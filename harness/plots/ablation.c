@@ -2,7 +2,7 @@
  * Runs that differ in nothing but their seed are repeats: mean and Student's interval; a single one has Wilson's, over images. */
 #include "harness/report/figure.h"
 
-#include "harness/measure/stats.h"
+#include "harness/measure/student.h"
 #include "harness/report/escape.h"
 
 #include <math.h>
@@ -77,28 +77,23 @@ typedef struct Extent { double low, high; } Extent;
 
 /* 1 value, 2 accuracy %, 3 low, 4 high, 5 MMACs an image, 6 runs */
 static int put_point(Figure *f, Extent *seen, const ReportRow *const member[], int n_members, const char *factor, const Place *place) {
-    double sum = 0, squares = 0, macs = 0, low = NAN, high = NAN;
-    int    n = 0;
-    for (int i = 0; i < n_members; i++) {
+    double *y = calloc((size_t)n_members + 1, sizeof *y), macs = 0, low = NAN, high = NAN;
+    int     n = 0;
+    for (int i = 0; y != NULL && i < n_members; i++) {
         if (!(value_of(member[i], factor) == place->value || json_equal(value_of(member[i], factor), place->value))) continue;
-        const double y = 100*report_number(member[i]->run, "/accuracy/top1_ratio"), change = y - (n > 0 ? sum/n : 0);
         figure_run(f, member[i]);
-        sum += y;
-        n++;
-        if (n > 1) squares += change*(y - sum/n);      /* Welford */
+        y[n++] = 100*report_number(member[i]->run, "/accuracy/top1_ratio");
         macs += figure_macs(member[i], "")/1e6;
         low  = 100*report_number(member[i]->run, "/accuracy/top1_low_ratio");
         high = 100*report_number(member[i]->run, "/accuracy/top1_high_ratio");
     }
+    const Student s = n > 0 ? student_mean(y, (size_t)n, 0) : (Student){0};
+    free(y);
     if (n == 0) return 0;
-    if (n > 1) {
-        const double half = stats_student(n - 1)*sqrt(squares/(n - 1)/n);
-        low  = sum/n - half;
-        high = sum/n + half;
-    }
-    seen->low  = fmin(seen->low, isfinite(low) ? low : sum/n);
-    seen->high = fmax(seen->high, isfinite(high) ? high : sum/n);
-    figure_numbers(f, 6, place->x, sum/n, low, high, macs/n, (double)n);
+    if (n > 1) low = s.low, high = s.high;
+    seen->low  = fmin(seen->low, isfinite(low) ? low : s.mean);
+    seen->high = fmax(seen->high, isfinite(high) ? high : s.mean);
+    figure_numbers(f, 6, place->x, s.mean, low, high, macs/n, (double)n);
     return n;
 }
 

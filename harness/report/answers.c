@@ -2,7 +2,8 @@
 #include "harness/report/answers.h"
 
 #include "engine/file.h"
-#include "harness/measure/stats.h"
+#include "harness/measure/student.h"
+#include "harness/measure/two_samples.h"
 #include "harness/report/escape.h"
 #include "harness/report/figure.h"
 
@@ -114,7 +115,7 @@ static AnswerLine *find_line(Answer *a, const json_t *row, Error *err) {
         AnswerLine *line = &a->line[a->n_lines];
         *line = (AnswerLine){.factors = factors, .cell = text_of(factors, "cell"), .evaluation = text_of(factors, "evaluation"),
                              .top1 = NAN, .top1_low = NAN, .top1_high = NAN, .difference = NAN, .difference_low = NAN, .difference_high = NAN,
-                             .params = NAN, .macs = NAN};
+                             .p = NAN, .p_corrected = NAN, .params = NAN, .macs = NAN};
         line->name  = answer_name(a, line, NULL, NULL);
         line->timed = calloc((size_t)a->n_timings + 1, sizeof *line->timed);
         a->n_lines++;
@@ -213,19 +214,6 @@ static bool collect(const Report *r, Answer *a, Error *err) {
 
 static double top1_of(const ReportRow *row) { return report_number(row->run, "/accuracy/top1_ratio"); }
 
-/* Mean of x (n) and Student's interval, which needs two. */
-static void summarise(const double *x, int n, double *mean, double *low, double *high) {
-    double sum = 0, squares = 0;
-    for (int i = 0; i < n; i++) sum += x[i];
-    *mean = n > 0 ? sum/n : NAN;
-    *low = *high = NAN;
-    if (n < 2) return;
-    for (int i = 0; i < n; i++) squares += (x[i] - *mean)*(x[i] - *mean);
-    const double half = stats_student(n - 1)*sqrt(squares/(n - 1)/n);
-    *low  = *mean - half;
-    *high = *mean + half;
-}
-
 /* Of the first run or timing that has one. */
 static double first_number(const Answer *a, const AnswerLine *line, double (*of)(const ReportRow *row)) {
     double v = NAN;
@@ -239,7 +227,7 @@ static double params_of(const ReportRow *row) { return report_number(row->run, "
 static double macs_of(const ReportRow *row)   { return figure_macs(row, ""); }
 
 /* x: room for as many numbers as the line has runs. */
-static void describe(const Answer *a, AnswerLine *line, const AnswerLine *first, double *x) {
+static void describe(const Answer *a, AnswerLine *line, double *x) {
     double macs   = 0;
     int    n_macs = 0;
     for (int i = 0; i < line->n_runs; i++) {
@@ -249,18 +237,69 @@ static void describe(const Answer *a, AnswerLine *line, const AnswerLine *first,
         macs += m;
         n_macs++;
     }
-    summarise(x, line->n_runs, &line->top1, &line->top1_low, &line->top1_high);
+    if (line->n_runs > 0) {
+        const Student s = student_mean(x, (size_t)line->n_runs, 0);
+        line->top1 = s.mean, line->top1_low = s.low, line->top1_high = s.high;
+    }
     if (line->n_runs == 1) {
         line->top1_low  = report_number(line->run[0]->run, "/accuracy/top1_low_ratio");
         line->top1_high = report_number(line->run[0]->run, "/accuracy/top1_high_ratio");
     }
     line->macs   = n_macs > 0 ? macs/n_macs : first_number(a, line, macs_of);
     line->params = first_number(a, line, params_of);
-    if (line == first) return;
+}
+
+/* Seed by seed. x: room for as many numbers as the line has runs. */
+static void hold_against_base(const Answer *a, AnswerLine *line, double *x) {
+    if (line->base < 0) return;
+    const AnswerLine *base = &a->line[line->base];
     for (int i = 0; i < line->n_runs; i++)
-        for (int k = 0; k < first->n_runs; k++)
-            if (first->seed[k] == line->seed[i] && line->seed[i] >= 0) x[line->n_pairs++] = top1_of(line->run[i]) - top1_of(first->run[k]);
-    summarise(x, line->n_pairs, &line->difference, &line->difference_low, &line->difference_high);
+        for (int k = 0; k < base->n_runs; k++)
+            if (base->seed[k] == line->seed[i] && line->seed[i] >= 0) x[line->n_pairs++] = top1_of(line->run[i]) - top1_of(base->run[k]);
+    if (line->n_pairs == 0) return;
+    const Student s = student_mean(x, (size_t)line->n_pairs, 0);
+    line->difference = s.mean, line->difference_low = s.low, line->difference_high = s.high, line->p = s.p;
+}
+
+static bool is_sibling(const AnswerLine *x, const AnswerLine *y) { return x->evaluation[0] == '\0' && y->evaluation[0] == '\0' && strcmp(x->cell, y->cell) == 0; }
+
+/* The line of the training whose weights an evaluation tests. */
+static bool is_training_of(const Answer *a, const AnswerLine *training, const AnswerLine *evaluation) {
+    const char *key;
+    json_t     *value;
+    if (training->evaluation[0] != '\0') return false;
+    json_object_foreach(evaluation->factors, key, value) {
+        if (strcmp(key, "evaluation") == 0 || answer_in_testing(a, key)) continue;
+        if (!answer_equal(value, json_object_get(training->factors, key))) return false;
+    }
+    return true;
+}
+
+/* Of an evaluation the line of its training; in a cell of several lines the first of them; else the first of all. */
+static int base_of(const Answer *a, int i) {
+    const AnswerLine *line = &a->line[i];
+    int               first = -1, n_siblings = 0;
+    for (int k = 0; k < a->n_lines; k++) {
+        if (line->evaluation[0] != '\0' && is_training_of(a, &a->line[k], line)) return k;
+        if (!is_sibling(line, &a->line[k])) continue;
+        if (first < 0) first = k;
+        n_siblings++;
+    }
+    const int base = n_siblings > 1 ? first : 0;
+    return base == i ? -1 : base;
+}
+
+/* Holm over all differences of the table. */
+static bool correct(Answer *a, double *p, Error *err) {
+    size_t n = 0;
+    for (int i = 0; i < a->n_lines; i++)
+        if (isfinite(a->line[i].p)) p[n++] = a->line[i].p;
+    a->n_differences = (int)n;
+    if (!holm_correct(p, n, err)) return false;
+    n = 0;
+    for (int i = 0; i < a->n_lines; i++)
+        if (isfinite(a->line[i].p)) a->line[i].p_corrected = p[n++];
+    return true;
 }
 
 /* -- files -- */
@@ -271,19 +310,25 @@ static bool is_experiment(const json_t *tree) {
 }
 
 static bool make_one(const Report *r, Answer *a, Error *err) {
-    int most = 1;
+    int most = 1;                              /* numbers that are worked on at once */
     a->name     = text_of(a->experiment, "experiment");
     a->size     = text_of(a->experiment, "size");
     a->question = text_of(a->experiment, "question");
     a->caption  = text_of(a->experiment, "caption");
     if (!collect_timings(a, err) || !collect(r, a, err)) return false;
+    if (a->n_lines > most) most = a->n_lines;
     for (int i = 0; i < a->n_lines; i++)
         if (a->line[i].n_runs > most) most = a->line[i].n_runs;
     double *x = malloc((size_t)most*sizeof *x);
     if (x == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for an experiment's figures");
-    for (int i = 0; i < a->n_lines; i++) describe(a, &a->line[i], &a->line[0], x);
+    for (int i = 0; i < a->n_lines; i++) describe(a, &a->line[i], x);
+    for (int i = 0; i < a->n_lines; i++) {
+        a->line[i].base = base_of(a, i);
+        hold_against_base(a, &a->line[i], x);
+    }
+    const bool ok = correct(a, x, err);
     free(x);
-    return true;
+    return ok;
 }
 
 static void free_one(Answer *a) {

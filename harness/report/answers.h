@@ -4,7 +4,8 @@
  *   report_read -> answers_make -> answers_print, _write_md, ..., plots -> report_free
  *
  * Rows and runs are matched by the cell's directory; lines by the factors of a row without the seed and without what only timings
- * have (batch, threads, pass). INVALID runs count as missing; a run or a seed that a line has already is left out and counted.
+ * have (batch, threads, pass). A line's base is, of an evaluation, the line of its training; in a cell of several lines the first of
+ * them; else the first line of all. INVALID runs count as missing; a run or a seed that a line has already is left out and counted.
  *
  * Ownership: report_free frees all but the runs, which are the Report's. */
 #ifndef HARNESS_ANSWERS_H
@@ -24,7 +25,9 @@ typedef struct AnswerLine {
     const ReportRow **run;         /* (n_runs) those with an accuracy that counts */
     int             *seed;         /* (n_runs); -1: it has none */
     double           top1, top1_low, top1_high;           /* ratio: mean, Student's 95 % over seeds; of one run Wilson's over images; NAN: none */
-    double           difference, difference_low, difference_high;   /* from the first line, seed by seed: mean, Student's 95 %; NAN: no pairs, one pair */
+    int              base;         /* the line it is held against, see below; -1: it is one itself */
+    double           difference, difference_low, difference_high;   /* from the base, seed by seed: mean, Student's 95 %; NAN: no pairs, one pair */
+    double           p, p_corrected;                      /* that there is none; after Holm over all of the answer; NAN: below two pairs */
     int              n_pairs;
     double           params, macs; /* of one image: mean of the executed ones, else the analytic; NAN */
     const ReportRow **timed;       /* (n_timings of the answer) NULL: not timed so */
@@ -37,6 +40,7 @@ struct Answer {
     AnswerLine   *line;
     AnswerTiming *timing;
     int           n_lines, n_timings, n_cells, n_missing, n_double;
+    int           n_differences;   /* with a p */
 };
 
 /* Of every experiment.json that report_read met. One that is damaged is said on stderr, and counted as what could not be read. */

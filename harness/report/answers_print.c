@@ -13,7 +13,9 @@
 
 enum { NAME, PARAMS, MACS, TOP1, DIFFERENCE, N_FIXED };
 
-static const char *const headings[N_FIXED] = {"configuration", "parameters", "MACs", "top-1 %", "from the first"};
+static const double certain_p = 0.05;
+
+static const char *const headings[N_FIXED] = {"configuration", "parameters", "MACs", "top-1 %", "from base"};
 
 static bool fills(const Answer *a, int column) {
     for (int i = 0; i < a->n_lines; i++) {
@@ -46,7 +48,7 @@ static void put_time(FILE *out, const ReportRow *row) {
     }
     if (row->speed_only) fputs(" †", out);
     if (strcmp(row->verdict, "SMOKE") == 0) fputs(" (smoke)", out);
-    else if (strcmp(row->verdict, "NOISY") == 0) fputs(" (noisy)", out);
+    else if (row->noisy) fputs(" (noisy)", out);
 }
 
 static void put_timing(FILE *out, const AnswerTiming *t) {
@@ -64,7 +66,10 @@ static void put_cell(FILE *out, const AnswerLine *l, int column) {
         break;
     case DIFFERENCE:
         put_percent(out, true, l->difference, l->difference_low, l->difference_high);
-        if (l->n_pairs > 0 && l->n_pairs < l->n_runs) fprintf(out, ", %d pair%s", l->n_pairs, l->n_pairs == 1 ? "" : "s");
+        if (l->p_corrected < certain_p) fputs(" *", out);
+        if (l->n_pairs == 1) fputs(", 1 seed", out);
+        else if (l->n_pairs > 0 && l->n_pairs < l->n_runs) fprintf(out, ", %d seeds", l->n_pairs);
+        if (l->base < 0 && l->n_runs > 0) fputs("base", out);
         break;
     default: if (l->timed[column - N_FIXED] != NULL) put_time(out, l->timed[column - N_FIXED]);
     }
@@ -118,13 +123,20 @@ static void put_notes(FILE *out, const Answer *a, Escape *escape, const char *st
     }
     if (several) put_line(out, start, escape, "Accuracy of several seeds: their mean, in brackets Student's 95 % interval over seeds.", end);
     if (single) put_line(out, start, escape, "Accuracy of one seed: in brackets the 95 % interval over the choice of images (Wilson), which says nothing of other seeds.", end);
-    if (differ) put_line(out, start, escape, "From the first: points of top-1 more than the first line, seed by seed; in brackets Student's 95 % interval.", end);
+    char text[240];
+    if (differ) {
+        put_line(out, start, escape, "From base: points of top-1 more than the base, seed by seed; in brackets Student's 95 % interval, each for itself. "
+                                     "The base is the first line of the cell, where a cell has one line the first of all, of an evaluation its training.", end);
+        snprintf(text, sizeof text, "* differs from its base also after Holm's correction over the table's %d differences (p < %g).", a->n_differences, certain_p);
+        if (a->n_differences > 0) put_line(out, start, escape, text, end);
+    }
     bool any_timed = false;
     for (int k = 0; k < a->n_timings; k++) any_timed = any_timed || fills(a, N_FIXED + k);
     if (any_timed) put_line(out, start, escape, "Times: of one batch, median, in brackets 95 % intervals over processes.", end);
     if (speed_only) put_line(out, start, escape, "† speed only: no accuracy of the same weights on the same data is known.", end);
-    char text[160];
-    if (several && a->line[0].n_runs == 0) put_line(out, start, escape, "The first line has no run: there are no differences from it.", end);
+    bool no_base = false;
+    for (int i = 0; i < a->n_lines; i++) no_base = no_base || (a->line[i].base >= 0 && a->line[i].n_runs > 0 && a->line[a->line[i].base].n_runs == 0);
+    if (no_base) put_line(out, start, escape, "A base has no run: there are no differences from it.", end);
     if (a->n_double > 0) {
         snprintf(text, sizeof text, "%d rows name a run, a seed or a timing that their line has already; they are left out.", a->n_double);
         put_line(out, start, escape, text, end);
@@ -227,7 +239,7 @@ void answers_write_html(const Report *r, FILE *out) {
 
 static const char *pass_of(const AnswerTiming *t) { return t->train_step ? "train_step" : "forward"; }
 
-static void csv_number(FILE *out, const Answer *a, const AnswerLine *l, const char *what, double v, double low, double high, int n) {
+static void csv_number(FILE *out, const Answer *a, const AnswerLine *l, const char *what, double v, double low, double high, int n, const char *base, double p) {
     if (!isfinite(v)) return;
     escape_csv(out, a->name);
     fputc(',', out);
@@ -238,25 +250,29 @@ static void csv_number(FILE *out, const Answer *a, const AnswerLine *l, const ch
     if (isfinite(low)) fprintf(out, "%.17g", low);
     fputc(',', out);
     if (isfinite(high)) fprintf(out, "%.17g", high);
-    fprintf(out, ",%d\n", n);
+    fprintf(out, ",%d,", n);
+    escape_csv(out, base);
+    fputc(',', out);
+    if (isfinite(p)) fprintf(out, "%.17g", p);
+    fputc('\n', out);
 }
 
 void answers_write_csv(const Report *r, FILE *out) {
-    fputs("experiment,size,line,what,value,low,high,runs\n", out);
+    fputs("experiment,size,line,what,value,low,high,runs,base,p_corrected\n", out);
     for (int i = 0; i < r->n_answers; i++)
         for (int k = 0; k < r->answer[i].n_lines; k++) {
             const Answer     *a = &r->answer[i];
             const AnswerLine *l = &a->line[k];
-            csv_number(out, a, l, "params_count", l->params, NAN, NAN, l->n_runs);
-            csv_number(out, a, l, "macs", l->macs, NAN, NAN, l->n_runs);
-            csv_number(out, a, l, "top1_ratio", l->top1, l->top1_low, l->top1_high, l->n_runs);
-            csv_number(out, a, l, "top1_difference", l->difference, l->difference_low, l->difference_high, l->n_pairs);
+            csv_number(out, a, l, "params_count", l->params, NAN, NAN, l->n_runs, "", NAN);
+            csv_number(out, a, l, "macs", l->macs, NAN, NAN, l->n_runs, "", NAN);
+            csv_number(out, a, l, "top1_ratio", l->top1, l->top1_low, l->top1_high, l->n_runs, "", NAN);
+            csv_number(out, a, l, "top1_difference", l->difference, l->difference_low, l->difference_high, l->n_pairs, l->base >= 0 ? a->line[l->base].name : "", l->p_corrected);
             for (int t = 0; t < a->n_timings; t++) {
                 char what[64];
                 if (l->timed[t] == NULL) continue;
                 snprintf(what, sizeof what, "latency_ns_%s_b%d_t%d", pass_of(&a->timing[t]), a->timing[t].batch, a->timing[t].threads);
                 csv_number(out, a, l, what, report_number(l->timed[t]->run, "/metrics/latency_ns"), report_number(l->timed[t]->run, "/metrics/latency_low_ns"),
-                           report_number(l->timed[t]->run, "/metrics/latency_high_ns"), 1);
+                           report_number(l->timed[t]->run, "/metrics/latency_high_ns"), 1, "", NAN);
             }
         }
 }
@@ -280,9 +296,12 @@ static void put_json_line(JsonSink *list, const Answer *a, const AnswerLine *l) 
     put_number(&line, "top1_low_ratio", l->top1_low);
     put_number(&line, "top1_high_ratio", l->top1_high);
     json_put_count(&line, "pairs_count", l->n_pairs);
+    json_put_text(&line, "base", l->base >= 0 ? a->line[l->base].name : "");
     put_number(&line, "top1_difference", l->difference);
     put_number(&line, "top1_difference_low", l->difference_low);
     put_number(&line, "top1_difference_high", l->difference_high);
+    put_number(&line, "top1_difference_p", l->p);
+    put_number(&line, "top1_difference_p_corrected", l->p_corrected);
     json_put_array(&line, "timings", &timings);
     for (int t = 0; t < a->n_timings; t++) {
         if (l->timed[t] == NULL) continue;

@@ -1,7 +1,7 @@
 /* See choice.h. */
 #include "harness/report/choice.h"
 
-#include "harness/measure/stats.h"
+#include "harness/measure/student.h"
 #include "harness/report/figure.h"
 
 #include <math.h>
@@ -68,17 +68,13 @@ static void add_candidate(Choice *c, const ReportRow *row) {
 
 /* Mean over seeds; of a single one with its own interval. */
 static void average(Candidate *x) {
-    double sum = 0, squares = 0;
-    for (int k = 0; k < x->n_seeds; k++) {
-        const double y = report_number(x->seed[k]->run, "/accuracy/top1_ratio"), change = y - (k > 0 ? sum/k : 0);
-        sum += y;
-        if (k > 0) squares += change*(y - sum/(k + 1));          /* Welford */
-    }
+    double y[CHOICE_SEEDS];
+    for (int k = 0; k < x->n_seeds; k++) y[k] = report_number(x->seed[k]->run, "/accuracy/top1_ratio");
     if (x->n_seeds == 0) return;
-    x->top1 = sum/x->n_seeds;
-    const double half = x->n_seeds > 1 ? stats_student(x->n_seeds - 1)*sqrt(squares/(x->n_seeds - 1)/x->n_seeds) : NAN;
-    x->top1_low  = x->n_seeds > 1 ? x->top1 - half : report_number(x->accuracy->run, "/accuracy/top1_low_ratio");
-    x->top1_high = x->n_seeds > 1 ? x->top1 + half : report_number(x->accuracy->run, "/accuracy/top1_high_ratio");
+    const Student s = student_mean(y, (size_t)x->n_seeds, 0);
+    x->top1      = s.mean;
+    x->top1_low  = x->n_seeds > 1 ? s.low : report_number(x->accuracy->run, "/accuracy/top1_low_ratio");
+    x->top1_high = x->n_seeds > 1 ? s.high : report_number(x->accuracy->run, "/accuracy/top1_high_ratio");
 }
 
 /* A timing that tells of a candidate: of an accuracy of it by rule V2, else of the same weights. */

@@ -2,7 +2,7 @@
 #include "harness/report/claim_measures.h"
 
 #include "harness/report/compare.h"
-#include "harness/train/student.h"
+#include "harness/measure/student.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -183,29 +183,50 @@ static bool choose_sessions(const ClaimArms *arms, const json_t **a, const json_
     return false;
 }
 
+/* a over b, of processes that took turns or, of two sessions, not; p: that it is the threshold. */
+static bool hold_times(TwoSamples *out, double *p, const double *a, size_t n, double *b, size_t m, bool paired, double threshold, Error *err) {
+    TwoSamples against = {.p = NAN};
+    bool       ok = paired ? two_samples_paired(out, b, a, n, err) : two_samples_independent(out, b, m, a, n, err);      /* second over first */
+    for (size_t i = 0; i < m; i++) b[i] *= threshold;                 /* equal to 1 where the ratio is the threshold */
+    ok = ok && (paired ? two_samples_paired(&against, b, a, n, err) : two_samples_independent(&against, b, m, a, n, err));
+    *p = against.p;
+    return ok;
+}
+
+static bool satisfied_alike(double x, double y, double threshold) { return (x > threshold) == (y > threshold); }
+
+/* Two sessions meet the machine at two clocks: then the answer must be the same at equal clock too, as in compare.c. */
 static bool ratio_of_times(ClaimEstimate *out, const ClaimArms *arms, double threshold, Error *err) {
     const json_t *unit[2];
-    double       *x[2] = {NULL, NULL};
+    const json_t *run[2] = {NULL, NULL};
+    double       *x[2] = {NULL, NULL}, *at_clock[2] = {NULL, NULL}, loop, p = NAN, p_at_clock = NAN;
     size_t        n[2] = {0, 0};
     bool          same = choose_sessions(arms, &unit[0], &unit[1]), ok = true;
-    TwoSamples    t    = {.ratio = NAN, .low = NAN, .high = NAN, .p = NAN}, against = t;
+    TwoSamples    t    = {.ratio = NAN, .low = NAN, .high = NAN}, u = t;
     CompareLeftOut none = {0};                               /* every sample counts */
     for (int i = 0; ok && i < 2; i++) {
         const ReportRow *row = &arms->runs->report->row[json_integer_value(json_object_get(unit[i], "row"))];
+        run[i] = row->run;
         ok = compare_units(row->run, COMPARE_LATENCY, false, &x[i], &n[i], &none, err) || error_in(err, row->path);
     }
     same = same && n[0] == n[1];
-    if (ok && n[0] > 0 && n[1] > 0) {                        /* ratios are second over first */
-        ok = same ? two_samples_paired(&t, x[1], x[0], n[0], err) : two_samples_independent(&t, x[1], n[1], x[0], n[0], err);
-        for (size_t i = 0; i < n[1]; i++) x[1][i] *= threshold;           /* equal to 1 where the ratio is the threshold */
-        ok = ok && (same ? two_samples_paired(&against, x[1], x[0], n[0], err) : two_samples_independent(&against, x[1], n[1], x[0], n[0], err));
+    const bool timed = ok && n[0] > 0 && n[1] > 0;
+    if (timed && !same)
+        for (int i = 0; i < 2; i++) at_clock[i] = compare_at_clock(run[i], COMPARE_LATENCY, x[i], n[i], &loop);
+    if (timed) ok = hold_times(&t, &p, x[0], n[0], x[1], n[1], same, threshold, err);
+    if (ok && at_clock[0] != NULL && at_clock[1] != NULL) {
+        ok = hold_times(&u, &p_at_clock, at_clock[0], n[0], at_clock[1], n[1], false, threshold, err);
+        p  = satisfied_alike(t.ratio, u.ratio, threshold) ? fmax(p, p_at_clock) : 1;
     }
     const size_t least = n[0] < n[1] ? n[0] : n[1];
-    *out = (ClaimEstimate){.value = t.ratio, .low = t.low, .high = t.high, .p = against.p, .n_units = least,
+    *out = (ClaimEstimate){.value = t.ratio, .low = t.low, .high = t.high, .p = p, .n_units = least,
                            .method = same ? "wilcoxon_walsh95" : "hodges_lehmann_moses95"};
     if (least < CLAIM_PROCESSES_LEAST) snprintf(out->lacks, sizeof out->lacks, "%zu process%s, %d are needed", least, least == 1 ? "" : "es", CLAIM_PROCESSES_LEAST);
-    free(x[0]);
-    free(x[1]);
+    else if (!same && !isfinite(p_at_clock)) snprintf(out->lacks, sizeof out->lacks, "two sessions, without the fixed loop that follows the clock");
+    for (int i = 0; i < 2; i++) {
+        free(x[i]);
+        free(at_clock[i]);
+    }
     return ok;
 }
 

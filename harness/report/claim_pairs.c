@@ -50,11 +50,20 @@ static bool within(const json_t *a, const json_t *b, double share) {
     return fabs(x - y) <= share * fabs(y);
 }
 
-/* Of the first run of the model that has it. */
+/* Of the first run of the model that has it; of numbers their mean over the runs that have one, since what ran may differ by seed. */
 static json_t *value_of(const ClaimRuns *c, const ClaimGroup *g, const char *pointer) {
     json_t *value = NULL;
-    for (int i = 0; value == NULL && i < g->n; i++) value = claim_at(c, g->row[i], pointer);
-    return value;
+    double  sum   = 0;
+    int     n     = 0;
+    for (int i = 0; i < g->n && (value == NULL || json_is_number(value)); i++) {
+        json_t *one = claim_at(c, g->row[i], pointer);
+        if (json_is_number(one)) sum += json_number_value(one), n++;
+        if (value == NULL) value = one;
+        else               json_decref(one);
+    }
+    if (n < 2) return value;
+    json_decref(value);
+    return json_real(sum/n);
 }
 
 static bool agree_at(const ClaimRuns *c, const ClaimGroup *a, const ClaimGroup *b, const char *pointer, double share) {

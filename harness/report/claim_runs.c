@@ -3,6 +3,7 @@
 
 #include "harness/config.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,13 +35,49 @@ static json_t *layers(const json_t *run) {
     return json_integer(json_integer_value(K) * json_integer_value(R) + (begins(sharing, "middle") ? 2 : 0));
 }
 
+static double number_at(const json_t *run, const char *pointer) { return json_number_value(report_at(run, pointer)); }
+
+/* The smallest share of the patches that a recursion keeps: 1 where every token goes everywhere. */
+static json_t *least_capacity(const json_t *run) {
+    const json_t *capacity = report_at(run, "/model/settings/capacity"), *R = report_at(run, "/model/settings/recursions");
+    const json_t *ratio    = json_object_get(capacity, "geometric");
+    const char   *form     = json_string_value(capacity);
+    if (!json_is_integer(R) || capacity == NULL) return NULL;
+    const double n = (double)json_integer_value(R);
+    if (json_is_array(capacity)) return json_real(json_number_value(json_array_get(capacity, json_array_size(capacity) - 1)));
+    if (json_is_number(ratio)) return json_real(pow(json_number_value(ratio), n - 1));
+    return form != NULL ? json_real(strcmp(form, "linear") == 0 ? 1/n : 1) : NULL;
+}
+
+/* The standard deviation over images of their patches' mean depth, over that if each patch drew its depth alone from the depths of all:
+ * what a random router without a budget for the image would leave. A class token that always goes on is in the histogram, no patch. */
+static json_t *image_depth_spread(const json_t *run) {
+    const json_t *sd = report_at(run, "/depth_histogram/image_mean_depth_sd_count"), *tokens = report_at(run, "/depth_histogram/tokens_count"), *one;
+    const char   *cls = text_at(run, "/model/settings/cls");
+    const double  images = number_at(run, "/depth_histogram/images_count"), each = number_at(run, "/depth_histogram/tokens_per_image_count");
+    const bool    apart  = cls != NULL && strcmp(cls, "always") == 0;
+    double        n = 0, sum = 0, squares = 0;
+    size_t        depth;
+    json_array_foreach(tokens, depth, one) {
+        const double k = json_number_value(one) - (apart && depth + 1 == json_array_size(tokens) ? images : 0);
+        n += k, sum += k*(double)depth, squares += k*(double)depth*(double)depth;
+    }
+    const double variance = squares/n - (sum/n)*(sum/n), alone = sqrt(variance/(each - apart));
+    return json_is_number(sd) && n > 0 && alone > 0 ? json_real(json_number_value(sd)/alone) : NULL;
+}
+
+static const struct { const char *name; json_t *(*of)(const json_t *run); } derived[] = {
+    {"layers", layers}, {"least_capacity", least_capacity}, {"image_depth_spread", image_depth_spread},
+};
+
 json_t *claim_at(const ClaimRuns *c, int row, const char *pointer) {
     const json_t *run = c->report->row[row].run;
     if (begins(pointer, "/trained/")) {
         run = c->trained[row];
         pointer += strlen("/trained");
     }
-    if (strcmp(pointer, "/derived/layers") == 0) return layers(run);
+    for (size_t i = 0; begins(pointer, "/derived/") && i < sizeof derived/sizeof *derived; i++)
+        if (strcmp(pointer + strlen("/derived/"), derived[i].name) == 0) return derived[i].of(run);
     json_t *value = (json_t *)report_at(run, pointer);
     return value == NULL || json_is_null(value) ? NULL : json_incref(value);
 }

@@ -3,6 +3,8 @@
  * A pointer is a JSON pointer into run.json, or begins with
  *   /trained/   the same in the training run that made these weights (a training run itself; else the one of equal weights)
  *   /derived/   layers: blocks a token of full depth goes through
+ *               least_capacity: smallest share of the patches that a recursion keeps
+ *               image_depth_spread: sd over images of their mean depth, over that of patches that each draw theirs alone
  *
  * A selection is {pointer: wanted}. Wanted is a value; a list, any of which will do; or an object of conditions: "min", "max",
  * "not" (a value or a list), and against another pointer "unlike", "less_than", "more_than". What a run does not have it does not match.

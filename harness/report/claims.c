@@ -12,11 +12,12 @@
 enum { COMPARISONS_MOST = 4096 };
 static const double certain_p = 0.05;
 
-typedef enum Verdict { HOLDS, FAILS, UNDECIDED } ClaimVerdict;
-static const char *const verdict_names[] = {"holds", "fails", "undecided"};
+/* NOT_COUNTED: of a comparison or pair that cannot decide anything, and of nothing above. */
+typedef enum Verdict { HOLDS, FAILS, UNDECIDED, NOT_COUNTED, N_VERDICTS } ClaimVerdict;
+static const char *const verdict_names[] = {"holds", "fails", "undecided", "not counted"};
 
 /* One condition of one pair in one context; entry: its place in the outcome. */
-typedef struct Comparison { ClaimEstimate estimate; const json_t *condition; json_t *entry; ClaimVerdict verdict; int pair; } ClaimComparison;
+typedef struct Comparison { ClaimEstimate estimate; const json_t *condition; json_t *entry; int pair; } ClaimComparison;
 
 typedef struct Judge {
     ClaimRuns        runs;
@@ -124,7 +125,7 @@ static void add_comparison(Judge *j, json_t *list, const json_t *condition, cons
     }
     put(j, entry, "runs_a", ids_a);
     put(j, entry, "runs_b", ids_b);
-    j->comparison[j->n++] = (ClaimComparison){.estimate = e, .condition = condition, .entry = entry, .verdict = UNDECIDED, .pair = j->pair};
+    j->comparison[j->n++] = (ClaimComparison){.estimate = e, .condition = condition, .entry = entry, .pair = j->pair};
     if (json_array_append_new(list, entry) != 0) j->failed = true;
 }
 
@@ -143,22 +144,26 @@ static bool is_ruled_out(const Judge *j, int pair) {
     return false;
 }
 
-/* After all comparisons of a part are there: Holm over those that have a p. */
-static void decide_comparisons(Judge *j, Error *err) {
+static bool has_answer(const ClaimComparison *c) { return c->estimate.lacks[0] == '\0' && (is_exact(&c->estimate) || isfinite(c->estimate.p)); }
+
+/* After all comparisons of a part are there: Holm over those that have a p. That all of them hold needs no correction, since each must
+ * (the intersection-union test, Berger 1982); that one of them does, or fails, does. */
+static void decide_comparisons(Judge *j, bool all, Error *err) {
     double *p = calloc((size_t)j->n + 1, sizeof *p);
     size_t  n = 0, k = 0;
     for (int i = 0; p != NULL && i < j->n; i++)
-        if (isfinite(j->comparison[i].estimate.p) && !is_ruled_out(j, j->comparison[i].pair)) p[n++] = j->comparison[i].estimate.p;
+        if (has_answer(&j->comparison[i]) && isfinite(j->comparison[i].estimate.p) && !is_ruled_out(j, j->comparison[i].pair)) p[n++] = j->comparison[i].estimate.p;
     if (p == NULL || !holm_correct(p, n, err)) j->failed = true;
     for (int i = 0; !j->failed && i < j->n; i++) {
-        ClaimComparison *c = &j->comparison[i];
-        const bool       counted   = isfinite(c->estimate.p) && !is_ruled_out(j, c->pair);
-        const double     corrected = counted ? p[k++] : NAN;
-        if (c->estimate.lacks[0] == '\0' && (is_exact(&c->estimate) || corrected < certain_p)) c->verdict = compared(c);
-        if (isfinite(c->estimate.p) && !counted) put(j, c->entry, "lacks", json_string("not asked: an exact condition fails"));
+        const ClaimComparison *c = &j->comparison[i];
+        const bool             out = is_ruled_out(j, c->pair), exact = is_exact(&c->estimate), counted = has_answer(c) && (exact || !out);
+        const double           corrected = counted && !exact ? p[k++] : NAN;
+        const ClaimVerdict     seems     = counted ? compared(c) : NOT_COUNTED;
+        const bool             certain   = exact || (all && seems == HOLDS ? c->estimate.p : corrected) < certain_p;
+        if (has_answer(c) && !counted) put(j, c->entry, "lacks", json_string("not asked: an exact condition fails"));
         put(j, c->entry, "p_corrected", real_or_null(corrected));
         put(j, c->entry, "comparisons_count", json_integer((json_int_t)n));
-        put(j, c->entry, "verdict", json_string(verdict_names[c->verdict]));
+        put(j, c->entry, "verdict", json_string(verdict_names[!counted || certain ? seems : UNDECIDED]));
     }
     free(p);
 }
@@ -194,7 +199,7 @@ static void compare_pair(Judge *j, json_t *list, const json_t *condition, const 
         if (json_object_size(of_a) == 0 || (b != NULL && json_object_size(of_b) == 0))
             snprintf(text, sizeof text, "no run of %s that counts has %s%s", json_object_size(of_a) == 0 ? "A" : "B", name, json_object_get(condition, "where") != NULL ? " under the condition's where" : "");
         else snprintf(text, sizeof text, "no two runs of A and B with %s agree in all that must be equal", name);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "field", name, "verdict", "undecided", "lacks", text));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "field", name, "verdict", verdict_names[NOT_COUNTED], "lacks", text));
     }
     json_decref(of_a);
     json_decref(of_b);
@@ -246,31 +251,58 @@ static void compare_over(Judge *j, json_t *list, const json_t *condition, const 
 
 static ClaimVerdict verdict_of(const json_t *object) {
     const char *name = json_string_value(json_object_get(object, "verdict"));
-    for (int i = 0; name != NULL && i < 2; i++)
+    for (int i = 0; name != NULL && i < N_VERDICTS; i++)
         if (strcmp(name, verdict_names[i]) == 0) return (ClaimVerdict)i;
     return UNDECIDED;
 }
 
-static ClaimVerdict all_of(const json_t *list, size_t least) {
+static void tally(const json_t *list, size_t n[N_VERDICTS]) {
     const json_t *one;
-    size_t        i, n[3] = {0, 0, 0};
+    size_t        i;
+    memset(n, 0, N_VERDICTS*sizeof *n);
     json_array_foreach(list, i, one) n[verdict_of(one)]++;
+}
+
+static ClaimVerdict all_of(const json_t *list, size_t least) {
+    size_t n[N_VERDICTS];
+    tally(list, n);
     return n[FAILS] > 0 ? FAILS : n[UNDECIDED] == 0 && n[HOLDS] >= least ? HOLDS : UNDECIDED;
 }
 
 /* That none will do is only said when enough were tried. */
 static ClaimVerdict any_of(const json_t *list, size_t least) {
-    const json_t *one;
-    size_t        i, n[3] = {0, 0, 0};
-    json_array_foreach(list, i, one) n[verdict_of(one)]++;
+    size_t n[N_VERDICTS];
+    tally(list, n);
     return n[HOLDS] > 0 ? HOLDS : n[UNDECIDED] == 0 && n[FAILS] >= least ? FAILS : UNDECIDED;
+}
+
+/* A pair: every condition must have an answer somewhere, and contexts without one (too few seeds) leave the others alone. Where one pair
+ * suffices and conditions are not all exact, one that an exact number rules out is none that the claim speaks of. */
+static ClaimVerdict verdict_of_pair(const Judge *j, int pair, const json_t *list, const json_t *conditions, bool any) {
+    const json_t *condition;
+    size_t        i, n[N_VERDICTS], n_answered = 0, n_exact = 0;
+    json_array_foreach(conditions, i, condition) {
+        bool answered = false, exact = false;
+        for (int k = 0; k < j->n; k++) {
+            const ClaimComparison *c = &j->comparison[k];
+            if (c->pair != pair || c->condition != condition) continue;
+            answered = answered || has_answer(c);
+            exact    = exact || is_exact(&c->estimate);
+        }
+        n_answered += answered;
+        n_exact    += exact;
+    }
+    tally(list, n);
+    if (any && is_ruled_out(j, pair) && n_exact < json_array_size(conditions)) return NOT_COUNTED;
+    if (n[FAILS] > 0) return FAILS;
+    return n_answered < json_array_size(conditions) ? NOT_COUNTED : n[UNDECIDED] > 0 ? UNDECIDED : HOLDS;
 }
 
 /* ---- parts ---- */
 
 static bool is_over(const json_t *condition) { return claim_measure_find(json_string_value(json_object_get(condition, "measure")))->over; }
 
-static void say_missing(Judge *j, json_t *out, const json_t *part, const ClaimGroups *a, const ClaimGroups *b, size_t n_pairs) {
+static void say_missing(Judge *j, json_t *out, const json_t *part, const ClaimGroups *a, const ClaimGroups *b, size_t n_pairs, size_t n_counted) {
     const json_t *least = json_object_get(part, "at_least");
     json_t       *missing = json_array();
     char          text[768];
@@ -285,8 +317,9 @@ static void say_missing(Judge *j, json_t *out, const json_t *part, const ClaimGr
     }
     if (json_array_size(missing) == 0 && n_pairs == 0)
         json_array_append_new(missing, json_string("no model of A and model of B agree in what a pair must agree in"));
-    if (n_pairs > 0 && json_is_integer(least) && (json_int_t)n_pairs < json_integer_value(least)) {
-        snprintf(text, sizeof text, "%zu of the %lld pairs it is about", n_pairs, (long long)json_integer_value(least));
+    const size_t wanted = json_is_integer(least) ? (size_t)json_integer_value(least) : 1;
+    if (n_pairs > 0 && n_counted < wanted) {
+        snprintf(text, sizeof text, "%zu of %zu pairs that count, at least", n_counted, wanted);
         json_array_append_new(missing, json_string(text));
     }
     put(j, out, "missing", missing);
@@ -332,11 +365,13 @@ static json_t *judge_part(Judge *j, const json_t *part, Error *err) {
     j->pair = -1;
     json_array_foreach(conditions, i, condition)
         if (!j->failed && is_over(condition)) compare_over(j, together, condition, pair, n, err);
-    if (!j->failed) decide_comparisons(j, err);
+    if (!j->failed) decide_comparisons(j, !any, err);
     json_t *entry;
+    size_t  n_counted = 0;
     json_array_foreach(pairs, i, entry) {
-        const json_t *list = json_object_get(entry, "comparisons");
-        put(j, entry, "verdict", json_string(verdict_names[all_of(list, 1)]));
+        const ClaimVerdict said = j->failed ? UNDECIDED : verdict_of_pair(j, (int)i, json_object_get(entry, "comparisons"), conditions, any);
+        put(j, entry, "verdict", json_string(verdict_names[said]));
+        n_counted += said != NOT_COUNTED;
     }
     const size_t       n_least = json_is_integer(least) ? (size_t)json_integer_value(least) : 1;
     const ClaimVerdict v       = json_array_size(together) > 0 ? all_of(together, 1) : any ? any_of(pairs, n_least) : all_of(pairs, n_least);
@@ -345,7 +380,7 @@ static json_t *judge_part(Judge *j, const json_t *part, Error *err) {
     put(j, out, "over", json_string(any ? "any" : "all"));
     put(j, out, "pairs", pairs);
     put(j, out, "over_pairs", together);
-    if (v == UNDECIDED) say_missing(j, out, part, &a, &b, (size_t)n);
+    if (v == UNDECIDED) say_missing(j, out, part, &a, &b, (size_t)n, json_array_size(together) > 0 ? (size_t)n : n_counted);
     free(pair);
     claim_groups_free(&a);
     claim_groups_free(&b);

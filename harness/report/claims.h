@@ -7,9 +7,10 @@
  * where any pair does ("over": "any"; it fails where none of at least `at_least` does) or all do ("all", and there are `at_least` of them). A condition is a measure
  * (claim_measures.c) of a field (claim_fields.def) against a threshold, once for each context that both models have.
  *
- * Exact values are compared. Of others the answer is certain when p < 0.05, two-sided, for the truth being the threshold, after
- * Holm's correction over all comparisons of the part; else undecided. So a claim may hold, fail, or wait for more runs; missing ones
- * are named with the command that makes them.
+ * Exact values are compared. Of others the answer is certain when p < 0.05, two-sided, for the truth being the threshold: after Holm's
+ * correction over all comparisons of the part, but where all must hold and one does, since that needs none (intersection-union test);
+ * else undecided. What has too few seeds or runs, and in an "any" of several kinds of conditions what an exact one rules out, is not
+ * counted and bars no verdict. So a claim may hold, fail, or wait for more runs; missing ones are named with the command that makes them.
  *
  * Ownership: claims_load and claims_judge give new references. */
 #ifndef HARNESS_CLAIMS_H

@@ -18,6 +18,7 @@ typedef struct ReportRow {
     const json_t *contradicted_by; /* a run of the same weights and images that says something else of them: the row is INVALID; or NULL */
     const char   *model;           /* how tables and plots call it: report->model[model_index].label */
     int           model_index;
+    bool          noisy;           /* something disturbed it, whatever else its verdict says */
     const char   *verdict;
     bool          speed_only;      /* no accuracy belongs to it (rule V2), or the run says so itself */
 } ReportRow;

@@ -34,9 +34,9 @@ static void put_number(FILE *out, const json_t *c, double v) {
     else               fprintf(out, "%.4g", v);
 }
 
-/* "-0.52 [-0.90, -0.14] points (3 seeds, p 0.012 of 4)" */
+/* "-0.52 [-0.90, -0.14] points (3 seeds, student_t95, p 0.012, after Holm over 4 0.03)" */
 static void put_figures(FILE *out, const json_t *c) {
-    const double value = number_of(c, "value"), low = number_of(c, "low"), high = number_of(c, "high"), p = number_of(c, "p_corrected");
+    const double value = number_of(c, "value"), low = number_of(c, "low"), high = number_of(c, "high"), p = number_of(c, "p"), corrected = number_of(c, "p_corrected");
     const long long n = (long long)json_integer_value(json_object_get(c, "units_count")), of = (long long)json_integer_value(json_object_get(c, "comparisons_count"));
     const ClaimField *f = claim_field_find(text_of(c, "field"));
     if (isfinite(value)) put_number(out, c, value);
@@ -49,8 +49,11 @@ static void put_figures(FILE *out, const json_t *c) {
     }
     if (isfinite(value) && in_percent(c)) fputs(strcmp(text_of(c, "measure"), "value") == 0 ? " %" : " points", out);
     if (strcmp(text_of(c, "interval_method"), "exact") == 0) fputs(" (exact)", out);
-    else if (isfinite(p)) fprintf(out, " (%lld %s, %s, p %.2g%s%lld)", n, f != NULL && f->repeats == CLAIM_PROCESSES ? "processes" : "seeds", text_of(c, "interval_method"), p,
-                                  of > 1 ? " after Holm over " : " of ", of);
+    else if (isfinite(corrected)) {
+        fprintf(out, " (%lld %s, %s, p %.2g", n, f != NULL && f->repeats == CLAIM_PROCESSES ? "processes" : "seeds", text_of(c, "interval_method"), p);
+        if (of > 1) fprintf(out, ", after Holm over %lld %.2g", of, corrected);
+        fputc(')', out);
+    }
 }
 
 static void put_ids(FILE *out, const json_t *ids) {
@@ -89,6 +92,7 @@ static void put_comparison(FILE *out, const json_t *c, Escape *escape) {
 
 static int rank_of(const json_t *pair, bool any) {
     const char *v = text_of(pair, "verdict");
+    if (strcmp(v, "not counted") == 0) return 3;
     if (strcmp(v, "undecided") == 0) return 1;
     return (strcmp(v, "holds") == 0) == any ? 0 : 2;
 }
@@ -120,7 +124,7 @@ static void put_pairs(FILE *out, const json_t *part, size_t most, Escape *escape
         fputc('\n', out);
     }
     if (json_array_size(json_object_get(part, "over_pairs")) > 0) return;
-    for (int rank = 0; rank < 3; rank++)
+    for (int rank = 0; rank < 4; rank++)
         json_array_foreach(pairs, i, pair)
             if (rank_of(pair, any) == rank && shown < most) {
                 put_pair(out, pair, escape, indent, deeper);

@@ -172,17 +172,18 @@ static void link_accuracy(const Report *r, ReportRow *row) {
     }
 }
 
-/* The worst verdict of the reasons, a missing accuracy left out; whether one of them bars it from any accuracy. */
-static Verdict worst_reason(const json_t *run, bool *untrained) {
+/* The worst verdict of the reasons, a missing accuracy left out; whether one of them bars it from any accuracy, and one says NOISY. */
+static Verdict worst_reason(const json_t *run, bool *untrained, bool *noisy) {
     const json_t *reasons = report_at(run, "/validity/reasons"), *reason;
     Verdict       worst   = VERDICT_VALID;
     size_t        i;
-    *untrained = false;
+    *untrained = *noisy = false;
     json_array_foreach(reasons, i, reason)
         for (Warning w = 0; w < N_WARNINGS; w++)
             if (w != WARN_no_accuracy && json_is_string(reason) && strcmp(json_string_value(reason), warning_code(w)) == 0) {
                 if (warning_verdict(w) > worst) worst = warning_verdict(w);
                 if (warning_verdict(w) == VERDICT_SPEED_ONLY) *untrained = true;
+                if (warning_verdict(w) == VERDICT_NOISY) *noisy = true;
             }
     return worst;
 }
@@ -191,7 +192,7 @@ static void judge(Report *r) {
     for (int i = 0; i < r->n_rows; i++) {
         ReportRow *row = &r->row[i];
         bool       untrained;
-        Verdict    worst = worst_reason(row->run, &untrained);
+        Verdict    worst = worst_reason(row->run, &untrained, &row->noisy);
         link_accuracy(r, row);
         row->speed_only = row->accuracy == NULL || untrained;
         row->verdict    = text_at(row->run, "/validity/verdict");

@@ -1,5 +1,5 @@
 /* Student's t for whole degrees of freedom, as finite sums (Abramowitz & Stegun 26.7.3 and 26.7.4). See student.h. */
-#include "harness/train/student.h"
+#include "harness/measure/student.h"
 
 #include "engine/error.h"
 
