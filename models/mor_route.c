@@ -2,6 +2,7 @@
 #include "models/mor_route.h"
 
 #include "engine/clock.h"
+#include "engine/rng.h"
 
 #include <math.h>
 #include <string.h>
@@ -179,6 +180,18 @@ void candidates_choose(const MorRun *run, Candidates *c, const Real *score, int 
         if (kept == 0) select_best(n, score, c->at + from, 1, c->chosen + from, order);
     }
     tape_count_time(run->tape, "select", began);
+}
+
+void candidates_draw(const MorRun *run, Candidates *c, int r) {
+    const TapeStep  step   = tape_step(run->tape);
+    const RngStream stream = rng_stream(step.seed, "router");
+    Real           *score  = tape_alloc(run->tape, (size_t)(c->n + 1) * sizeof *score);
+    if (score == NULL) return;
+    for (int b = 0; b < run->B; b++)
+        for (int i = c->offset[b]; i < c->offset[b + 1]; i++)
+            score[i] = (Real)rng_uniform(stream, (RngKey){.step = step.step, .image = run->in->image_id[b], .layer = r,
+                                                          .patch = run->all->rows.patch[c->row[i]]});
+    candidates_choose(run, c, score, r);
 }
 
 void candidates_route(MorRun *run, MorRoute *route, const Candidates *c, Tensor *gate) {

@@ -63,6 +63,8 @@ typedef struct Candidates {
 bool candidates_of(MorRun *run, Candidates *c);
 /* Marks the chosen: top keep of each image, those above a threshold, or the batch's best; ties go to the lower row. */
 void candidates_choose(const MorRun *run, Candidates *c, const Real *score, int r);
+/* The same by uniform draws, addressed by (step, image, recursion, patch) in stream "router"; c->at must be as candidates_of left it. */
+void candidates_draw(const MorRun *run, Candidates *c, int r);
 /* The route of what was chosen; gates from `gate` at the scores' places. */
 void candidates_route(MorRun *run, MorRoute *route, const Candidates *c, Tensor *gate);
 
@@ -76,6 +78,16 @@ Tensor *router_net_scores(MorRun *run, const RouterNet *net, Tensor *x, const To
 void    router_net_params(RouterNet *net, Params *p, const MorVit *m, int n_outputs, const char *prefix);
 /* Multiply-accumulates a token. */
 int64_t router_net_macs(const MorVit *m, int n_outputs);
+
+/* Gates of routers that score the candidates of each recursion (router_gates.c); four of them stand in a Router as they are. */
+int     router_gates_outputs(const MorVit *m);
+int64_t router_gates_rows(const MorVit *m, int64_t t, int64_t after, bool last);
+int     router_gates_answer_cost(const MorVit *m);
+void    router_gates_embedded(MorRun *run, Tensor *x);
+/* Scores and gates (combine replace: NULL) of the candidates; c->at: where in them each finds its own. */
+void    router_gates(MorRun *run, Tensor *h, int r, Candidates *c, Tensor **scores, Tensor **gates);
+/* Sums BCE(scores, chosen), unless the choice is drawn, and the z-loss over the recursions; the last one adds them to the loss. */
+void    router_gates_losses(MorRun *run, int r, Tensor *scores, const Candidates *c);
 
 /* The same memory, but no gradient flows back (router_detach). */
 Tensor *detached(Tape *tape, Tensor *x);

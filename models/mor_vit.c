@@ -56,7 +56,7 @@ static const Field fields[] = {
     {.key = "router", .type = FIELD_WORD, .offset = offsetof(MorVit, router_index), .words = router_names, .fallback = ROUTER_expert, .help = "who decides which tokens go on"},
     WORD_FIELD(MorVit, router_net,  nets, NET_AUTO, "linear; mlp2 D-2D-out; mlp3 D-2D-2D-out; spatial 3x3 depthwise, then linear; auto: mlp3 for router layer, else linear"),
     WORD_FIELD(MorVit, router_placement, placements, PLACEMENT_AUTO, "a net for each recursion, or one on the embedded tokens; auto: per_recursion for expert"),
-    SCHEDULE_FIELD(MorVit, capacity, "share of the patches that each recursion keeps, not increasing; expert and random need it"),
+    SCHEDULE_FIELD(MorVit, capacity, "share of the patches that each recursion keeps, not increasing; expert, random and random_gated need it"),
     REAL_FIELD(MorVit, alpha,       0, 100,   1,   "factor of the gate"),
     WORD_FIELD(MorVit, combine,     combines, COMBINE_RULE_DELTA, "delta h + g (y - h); paper h + g y; replace y; soft (router token): every token takes all recursions, and their outputs are mixed by the router's softmax"),
     WORD_FIELD(MorVit, kv,          kv_rules, KV_AUTO, "keys and values: of active tokens; of recursion 1; of recursion 1 with active rows overwritten; of all tokens. auto: active (router layer: all)"),
@@ -198,8 +198,10 @@ static bool check_router(MorVit *m, Error *err) {
         return FAIL(err, "/model/kv", "must be all for router layer, whose frozen tokens stay visible; got %s", kv_rules[m->kv]);
     if (!router->capacities && m->select != SELECT_TOPK)
         return FAIL(err, "/model/select", "must be topk for router %s, which selects by no score; got %s", router->name, selections[m->select]);
-    if (!router->learned && m->select == SELECT_THRESHOLD)
-        return FAIL(err, "/model/select", "must be topk or batchk for router random, whose scores mean nothing; got threshold");
+    if (router->drawn && m->select == SELECT_THRESHOLD)
+        return FAIL(err, "/model/select", "must be topk or batchk for router %s, whose scores mean nothing; got threshold", router->name);
+    if (router->drawn && router->learned && m->combine == COMBINE_RULE_REPLACE)
+        return FAIL(err, "/model/combine", "must be delta or paper for router %s, which without its gate is router random; got replace", router->name);
     if (!router->capacities && m->cls == CLS_ROUTED)
         return FAIL(err, "/model/cls", "must be always for router %s; got routed", router->name);
     if (m->balance == BALANCE_LOSSFREE && (!router->depth_weights || m->combine == COMBINE_RULE_SOFT))

@@ -52,6 +52,7 @@ typedef struct Router {
     bool        by_layer;            /* decides on every block, first and last included */
     bool        capacities;          /* keeps a share of the tokens in each recursion, which must be given */
     bool        learned;             /* has a net */
+    bool        drawn;               /* who goes on is drawn: no score of a net stands behind it */
     bool        depth_weights;       /* its softmax over depths is the gate (token) */
     int       (*n_outputs)(const MorVit *m);                     /* of a net that is asked once */
     void      (*embedded)(MorRun *run, Tensor *x);               /* before any block: x (B T,D). NULL: nothing to do */

@@ -169,6 +169,9 @@ static inline double oracle_act(const MorVit *m, double s) {
     return m->activation == GATE_SIGMOID ? 1 / (1 + exp(-s)) : m->activation == GATE_TANH ? tanh(s) : s;
 }
 
+/* Whose gates come from a net that scores the candidates, whoever chooses among them. */
+static inline bool oracle_scores_shares(const MorVit *m) { return m->router == &router_expert || m->router == &router_random_gated; }
+
 /* ---- the pass ---- */
 
 static inline void oracle_block_name(const MorVit *m, int l, OracleBlock *b) {
@@ -217,7 +220,7 @@ static inline void oracle_recursion(Oracle *o, int r, int first, double h0[][ORA
         candidate[i] = o->depth[i] >= r && (i > 0 || m->cls == CLS_ROUTED);
     }
     for (int i = 0; i < o->T; i++) {
-        if (m->router == &router_expert && candidate[i]) {
+        if (oracle_scores_shares(m) && candidate[i]) {
             if (m->router_placement == PLACEMENT_ONCE) o->score[r][i] = o->once[i][r];
             else                                       oracle_net(o, name, o->h, i, candidate, 1, &o->score[r][i]);
             o->score[r][i] /= m->temperature;
@@ -230,7 +233,7 @@ static inline void oracle_recursion(Oracle *o, int r, int first, double h0[][ORA
         const bool free_cls = i == 0 && m->cls == CLS_ALWAYS;
         double     g = 1, *base = o->h[i];
         bool       replace = m->router == &router_none || m->combine == COMBINE_RULE_REPLACE;
-        if (m->router == &router_expert) g = free_cls ? (m->combine == COMBINE_RULE_PAPER ? m->alpha : 1) : m->alpha * oracle_act(m, o->score[r][i]);
+        if (oracle_scores_shares(m))     g = free_cls ? (m->combine == COMBINE_RULE_PAPER ? m->alpha : 1) : m->alpha * oracle_act(m, o->score[r][i]);
         if (m->router == &router_random) g = free_cls && m->combine != COMBINE_RULE_PAPER ? 1 : m->alpha;
         if (m->router == &router_token) {
             double max = -INFINITY, sum = 0;
@@ -260,7 +263,7 @@ static inline void oracle_run(Oracle *o, Model *model, const Real *image, const 
         for (int d = 0; d < o->D; d++) o->h[i][d] = (i == 0 ? (double)cls[d] : o->h[i][d]) + (double)pos[i * o->D + d];
     }
     memcpy(o->embedded, o->h, sizeof o->h);
-    if (m->router == &router_expert && m->router_placement == PLACEMENT_ONCE) oracle_ask_once(o, o->embedded, m->recursions);
+    if (oracle_scores_shares(m) && m->router_placement == PLACEMENT_ONCE) oracle_ask_once(o, o->embedded, m->recursions);
     if (m->router->by_layer) {
         oracle_ask_once(o, o->embedded, m->n_layers);
         for (int l = 0; l < m->n_layers; l++) {

@@ -45,7 +45,7 @@ mkdir "$dir/x" "$dir/y"; cp "$dir/a" "$dir/x/weights.safetensors"; cp "$dir/b" "
 [ "$failed" -eq 1 ] || { echo "not ok - other weights are not noticed"; exit 1; }
 n=0 failed=0
 
-for kind in 'expert:' 'warm:, "capacity_warmup": 0.5, "kv": "share", "deep_supervision": 0.2' 'random:, "router": "random"' \
+for kind in 'expert:' 'warm:, "capacity_warmup": 0.5, "kv": "share", "deep_supervision": 0.2' 'random:, "router": "random"' 'gated:, "router": "random_gated"' \
             'lossfree:, "router": "token", "balance": "lossfree", "kv": "all"' 'layer:, "router": "layer"'; do
     name=${kind%%:*}
     config "$name.json" "${kind#*:}"

@@ -87,7 +87,7 @@ static void run(Model *model, Tape *tape, TapeStep step, bool recording, Real *i
 typedef struct Choice { const char *key; int n; const char *word[8]; int tally[8]; } Choice;
 static Choice choice[] = {
     {"sharing", 5, {"cycle", "middle_cycle", "sequence", "middle_sequence", "none"}, {0}},
-    {"router", 5, {"none", "expert", "token", "layer", "random"}, {0}},
+    {"router", 6, {"none", "expert", "token", "layer", "random", "random_gated"}, {0}},
     {"kv", 4, {"active", "share", "update", "all"}, {0}},
     {"combine", 4, {"delta", "paper", "replace", "soft"}, {0}},
     {"capacity", 4, {"linear", "flat", "q55", "list"}, {0}},
@@ -614,6 +614,47 @@ static void random_choices_are_addressed_by_step_image_and_patch(void **state) {
     model_destroy(model);
 }
 
+/* Where the draws are given, gates and their losses but the BCE are those of expert, bit for bit; without, the choice is random's. */
+static void gated_random_differs_from_expert_in_the_choice_alone(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"", "combine=paper alpha=0.1 activation=tanh temperature=2", "router_net=spatial router_detach=true cls=routed", "router_net=mlp3 router_placement=once kv=share",
+                                        "z_weight=0.1"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char settings[3][400];
+        for (int k = 0; k < 3; k++)
+            snprintf(settings[k], sizeof settings[k], SIZES "recursions=3 capacity=linear router=%s %s", k == 0 ? "random_gated" : k == 1 ? "expert" : "random",
+                     k < 2 ? kinds[i] : strstr(kinds[i], "cls=routed") != NULL ? "cls=routed" : "");
+        Model      *gated = model_of(settings[0]), *expert = model_of(settings[1]), *plain = model_of(settings[2]);
+        MorVit     *m = gated->self;
+        Tape       *tape = tape_on(&backend_reference);
+        Real       *images = random_images(m, 3), logits[3 * 5];
+        int32_t     depth[3 * ORACLE_T];
+        const TapeStep step = {.seed = 1, .step = 4, .training = true};
+        ModelOutput y;
+        assert_int_equal(params_elements(gated->params), params_elements(expert->params));
+        run(gated, tape, step, true, images, 3, 0, NULL, &y);
+        memcpy(depth, y.depth, (size_t)(3 * m->T) * sizeof *depth);
+        memcpy(logits, y.logits->data, sizeof logits);
+        assert_int_equal(y.n_loss_parts, m->z_weight > 0);
+        const double         z_loss = m->z_weight > 0 ? y.loss_part[0].value->data[0] : 0;
+        const ProfileWork    work = profile_total(tape_profile(tape), 0, 0);
+        run(plain, tape, step, false, images, 3, 0, NULL, &y);
+        assert_memory_equal(y.depth, depth, (size_t)(3 * m->T) * sizeof *depth);
+        run(expert, tape, step, true, images, 3, 0, NULL, &y);
+        assert_true(memcmp(y.depth, depth, (size_t)(3 * m->T) * sizeof *depth) != 0);
+        run(expert, tape, step, true, images, 3, 0, depth, &y);
+        assert_memory_equal(y.logits->data, logits, sizeof logits);
+        assert_string_equal(y.loss_part[0].name, "aux_bce");
+        if (m->z_weight > 0) assert_true(y.loss_part[1].value->data[0] == (Real)z_loss);
+        assert_int_equal(profile_total(tape_profile(tape), 0, 0).macs, work.macs);
+        free(images);
+        tape_destroy(tape);
+        model_destroy(gated);
+        model_destroy(expert);
+        model_destroy(plain);
+    }
+}
+
 /* ---- central differences through the whole model, selections forced (REAL=double) ---- */
 
 #ifdef REAL_DOUBLE
@@ -680,6 +721,7 @@ static void gradients_match_central_differences_through_shared_blocks_routers_an
         "recursions=3 capacity=linear router_placement=once router_net=mlp3", "recursions=3 capacity=linear pool=mean tail_tokens=active", "recursions=3 capacity=linear tail_tokens=cls activation=none",
         "recursions=3 capacity=linear tail_tokens=active kv=all", "recursions=3 capacity=linear cls=routed z_weight=0.1", "recursions=3 capacity=linear deep_supervision=0.3", "recursions=3 router=token", "recursions=3 router=token combine=soft", "recursions=3 router=token kv=all combine=paper",
         "recursions=3 router=token kv=share balance=target temperature=1.5", "recursions=3 router=token combine=replace balance=hinge_var", "recursions=3 router=random capacity=linear alpha=0.5",
+        "recursions=3 router=random_gated capacity=linear z_weight=0.1", "recursions=3 router=random_gated capacity=linear combine=paper alpha=0.3 router_net=mlp2 router_placement=once kv=share",
         "recursions=3 router=none sharing=middle_sequence blocks_per_recursion=2"};
     double worst = 0;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -757,6 +799,8 @@ static void impossible_settings_are_refused_by_name(void **state) {
         {"router=layer kv=active", "/model/kv", "must be all for router layer"},
         {"router=token select=threshold", "/model/select", "must be topk for router token"},
         {"router=random capacity=linear select=threshold", "/model/select", "whose scores mean nothing"},
+        {"router=random_gated capacity=linear select=threshold", "/model/select", "for router random_gated, whose scores mean nothing"},
+        {"router=random_gated capacity=linear combine=replace", "/model/combine", "without its gate is router random"},
         {"router=none cls=routed", "/model/cls", "must be always"},
         {"router=token router_placement=per_recursion", "/model/router_placement", "must be once"},
         {"sharing=cycle capacity=linear tail_tokens=cls", "/model/tail_tokens", "without middle sharing"},
@@ -795,6 +839,7 @@ int main(void) {
         cmocka_unit_test(the_loss_free_bias_moves_against_the_load),
         cmocka_unit_test(capacities_fall_from_one_while_they_warm_up),
         cmocka_unit_test(random_choices_are_addressed_by_step_image_and_patch),
+        cmocka_unit_test(gated_random_differs_from_expert_in_the_choice_alone),
         cmocka_unit_test(a_trained_vit_gives_its_layers_by_rule),
         cmocka_unit_test(impossible_settings_are_refused_by_name),
     };
