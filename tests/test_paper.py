@@ -94,6 +94,7 @@ try:
     expect("a published number has its own digits and its source", line["A"][1], "5.7 (a)")
     expect("a measured one the column's", line["A"][2], "0.68")
     expect("times have intervals, and a mark where no accuracy belongs to them", line["B"][4].replace("\\", ""), "6.0 [5.4, 6.6] †")
+    expect("a timing that something disturbed is marked, whatever else its verdict says", line["A"][4].replace("\\", ""), "4.0 [3.6, 4.4] † (noisy)")
     expect("what nobody knows reads so", line["theirs"][1], "not available")
     for text in (noisy, new, "their README", "what they call FLOPs", "not at hand"):
         expect(f"the notes have {text[:20]}", text in md)
@@ -106,7 +107,28 @@ try:
            sorted((r["row"], r["column"], r["kind"], r["source_or_run"]) for r in rows if r["column"] in ("ms", "cut")),
            sorted([("A", "ms", "measured", noisy), ("B", "ms", "measured", new), ("reference", "cut", "published", "theirs")]))
     expect("in base units", next(float(r["value"]) for r in rows if r["row"] == "A" and r["column"] == "ms"), 4.0e6)
+    for seed, ratio in ((1, 0.70), (2, 0.72), (3, 0.74)):
+        run = copy.deepcopy(BASE)
+        for pointer, value in (("/model/preset", "b"), ("/accuracy/top1_ratio", ratio), ("/experiment/train/seed", seed), ("/model/weights_sha256", str(seed) * 64)):
+            put(run, pointer, value)
+        write(run, os.path.join(runs, f"b_seed{seed}"))
+    seeds = copy.deepcopy(PAPER)
+    seeds["columns"][3]["where"] = {"/kind": "train"}
+    json.dump(seeds, open(paper, "w"))
+    done = report(runs, paper, "--json", "--md")
+    cell = next(row["cells"][3]["measured"] for row in json.loads(done.stdout)["rows"] if row["label"] == "B")
+    expect("an accuracy of several seeds is their mean", (round(cell["value"], 9), cell["seeds_count"]), (0.72, 3))
+    expect("with Student's interval", round(cell["high"] - 0.72, 6), round(4.302653 * 0.02 / 3**0.5, 6))
+    expect("and says so", "72.0 [67.0, 77.0], 3 seeds" in open(os.path.join(runs, "paper_table.md")).read().replace("\\", ""))
+    quick = json.load(open(os.path.join(runs, "b_new", "run.json")))
+    put(quick, "/experiment/profile", "standard")
+    write(quick, os.path.join(runs, "b_new"))
     text = report(runs, paper).stdout
+    expect("a timing below the profile for papers is marked", "6.0 [5.4, 6.6] † ‡" in text and "‡: timed with a profile below" in text)
+    put(quick, "/experiment/profile", "paper")
+    write(quick, os.path.join(runs, "b_new"))
+    text = report(runs, paper).stdout
+    expect("one of that profile is not", "‡" not in text)
     expect("the terminal shows the same numbers", "6.0 [5.4, 6.6] †" in text and "not available" in text)
 
     for what, change, message in (

@@ -1,7 +1,8 @@
 /* Reads a paper's table and fills in what was measured (paper.h). */
 #include "harness/report/paper.h"
 
-#include "harness/report/claim_runs.h"
+#include "harness/measure/student.h"
+#include "harness/report/claim_measures.h"
 #include "harness/strict.h"
 
 #include <math.h>
@@ -120,15 +121,20 @@ static int worth(const char *verdict) {
     return 0;                                            /* INVALID */
 }
 
+static bool answers_for(const ClaimRuns *c, const json_t *select, const json_t *column, int i) {
+    const json_t    *where = json_object_get(column, "where");
+    const ReportRow *row   = &c->report->row[i];
+    return worth(row->verdict) > 0 && strcmp(text_of(row->run, "status"), "ok") == 0 && claim_selects(c, select, i) && (where == NULL || claim_selects(c, where, i)) &&
+           isfinite(report_number(row->run, text_of(column, "pointer")));
+}
+
 /* The row of the Report that answers for a cell; -1: none. *n: how many could. */
 static int find_run(const ClaimRuns *c, const json_t *select, const json_t *column, int *n) {
-    const json_t *where = json_object_get(column, "where");
-    int           best  = -1;
+    int best = -1;
     *n = 0;
     for (int i = 0; select != NULL && i < c->report->n_rows; i++) {
         const ReportRow *row = &c->report->row[i];
-        if (worth(row->verdict) == 0 || strcmp(text_of(row->run, "status"), "ok") != 0 || !claim_selects(c, select, i)) continue;
-        if ((where != NULL && !claim_selects(c, where, i)) || !isfinite(report_number(row->run, text_of(column, "pointer")))) continue;
+        if (!answers_for(c, select, column, i)) continue;
         (*n)++;
         if (best < 0) {
             best = i;
@@ -142,15 +148,36 @@ static int find_run(const ClaimRuns *c, const json_t *select, const json_t *colu
     return best;
 }
 
+/* Of an accuracy: those trained and tested as run i, one a seed, into x. How many; 0: no memory. */
+static size_t seeds_of(const ClaimRuns *c, const json_t *select, const json_t *column, int i, double x[CLAIM_UNITS_MOST]) {
+    char  *key = claim_training_key(c, i), seed[CLAIM_UNITS_MOST][80];
+    size_t n   = 0;
+    for (int k = 0; key != NULL && k < c->report->n_rows && n < CLAIM_UNITS_MOST; k++) {
+        char  *theirs = strcmp(c->model_key[k], c->model_key[i]) == 0 && answers_for(c, select, column, k) ? claim_training_key(c, k) : NULL;
+        bool   joins  = theirs != NULL && strcmp(theirs, key) == 0;
+        claim_seed(c, k, seed[n]);
+        for (size_t s = 0; s < n; s++) joins = joins && strcmp(seed[s], seed[n]) != 0;
+        if (joins) x[n++] = report_number(c->report->row[k].run, text_of(column, "pointer"));
+        free(theirs);
+    }
+    free(key);
+    return n;
+}
+
 static json_t *measured_cell(const ClaimRuns *c, const json_t *select, const json_t *column) {
     int       n;
     const int i = find_run(c, select, column, &n);
     if (i < 0) return json_null();
     const ReportRow *row = &c->report->row[i];
     JsonSink sink = {.at = json_object()};
-    json_put(&sink, "value", json_incref((json_t *)report_at(row->run, text_of(column, "pointer"))));
-    const double low = report_number(row->run, text_of(column, "low")), high = report_number(row->run, text_of(column, "high"));
-    if (text_of(column, "low")[0] != '\0' && isfinite(low) && isfinite(high)) {
+    double       x[CLAIM_UNITS_MOST], low = report_number(row->run, text_of(column, "low")), high = report_number(row->run, text_of(column, "high"));
+    const size_t n_seeds = strncmp(text_of(column, "pointer"), "/accuracy/", 10) == 0 ? seeds_of(c, select, column, i, x) : 0;
+    if (n_seeds > 1) {                                   /* their mean: the best or the last one is luck */
+        const Student s = student_mean(x, n_seeds, 0);
+        json_put_number(&sink, "value", s.mean);
+        low = s.low, high = s.high;
+    } else json_put(&sink, "value", json_incref((json_t *)report_at(row->run, text_of(column, "pointer"))));
+    if ((n_seeds > 1 || text_of(column, "low")[0] != '\0') && isfinite(low) && isfinite(high)) {
         json_put_number(&sink, "low", low);
         json_put_number(&sink, "high", high);
     }
@@ -158,6 +185,9 @@ static json_t *measured_cell(const ClaimRuns *c, const json_t *select, const jso
     json_put_text(&sink, "path", row->path);
     json_put_text(&sink, "verdict", row->verdict);
     json_put_bool(&sink, "speed_only", row->speed_only);
+    json_put_bool(&sink, "noisy", row->noisy);
+    json_put_text(&sink, "profile", text_of(json_object_get(row->run, "experiment"), "profile"));
+    json_put_count(&sink, "seeds_count", (int64_t)n_seeds);
     json_put_count(&sink, "runs_count", n);
     if (!sink.failed) return sink.at;
     json_decref(sink.at);

@@ -42,6 +42,12 @@ static void put_scaled(FILE *out, const json_t *column, const json_t *cell, doub
     fprintf(out, "%.*f", (int)json_integer_value(digits), v*json_number_value(json_object_get(column, "scale")));
 }
 
+/* Timed with a profile that is not the one for papers. */
+static bool is_below_paper(const json_t *cell) {
+    const char *profile = text_of(cell, "profile");
+    return profile[0] != '\0' && strcmp(profile, "paper") != 0;
+}
+
 static void put_cell(FILE *out, const json_t *table, const json_t *column, const json_t *cell, bool published) {
     if (json_is_null(cell)) return;
     put_scaled(out, column, cell, json_number_value(json_object_get(cell, "value")));
@@ -57,9 +63,13 @@ static void put_cell(FILE *out, const json_t *table, const json_t *column, const
         put_scaled(out, column, cell, json_number_value(high));
         fputs("]", out);
     }
+    const int n_seeds = (int)json_integer_value(json_object_get(cell, "seeds_count"));
+    if (n_seeds > 1) fprintf(out, ", %d seeds", n_seeds);
     if (strncmp(text_of(column, "pointer"), "/metrics/", 9) != 0) return;            /* counts are what they are */
     if (json_is_true(json_object_get(cell, "speed_only"))) fputs(" †", out);
+    if (is_below_paper(cell)) fputs(" ‡", out);
     if (strcmp(text_of(cell, "verdict"), "SMOKE") == 0) fputs(" (smoke)", out);
+    else if (json_is_true(json_object_get(cell, "noisy"))) fputs(" (noisy)", out);
 }
 
 /* Columns that no row fills are left out. */
@@ -131,9 +141,26 @@ static void put_runs_of(FILE *out, const json_t *table, const json_t *row, Escap
         fputs("), ", out);
         escape(out, text_of(m, "verdict"));
         const long long others = (long long)json_integer_value(json_object_get(m, "runs_count")) - 1;
-        if (others > 0) fprintf(out, ", the best and latest of %lld", others + 1);
+        const long long seeds = (long long)json_integer_value(json_object_get(m, "seeds_count"));
+        if (seeds > 1) fprintf(out, ", and %lld more seeds", seeds - 1);
+        else if (others > 0) fprintf(out, ", the best and latest of %lld", others + 1);
         fputs(end, out);
     }
+}
+
+static void put_note(FILE *out, Escape *escape, const char *start, const char *end, const char *text) {
+    fputs(start, out);
+    escape(out, text);
+    fputs(end, out);
+}
+
+static bool any_measured(const json_t *table, bool (*is)(const json_t *cell)) {
+    const json_t *row, *cell;
+    size_t        i, k;
+    json_array_foreach(json_object_get(table, "rows"), i, row)
+        json_array_foreach(json_object_get(row, "cells"), k, cell)
+            if (is(json_object_get(cell, "measured"))) return true;
+    return false;
 }
 
 static void put_notes(FILE *out, const json_t *table, Escape *escape, const char *start, const char *end) {
@@ -144,9 +171,9 @@ static void put_notes(FILE *out, const json_t *table, Escape *escape, const char
         escape(out, json_string_value(note));
         fputs(end, out);
     }
-    fputs(start, out);
-    escape(out, "†: SPEED_ONLY, no accuracy of the same weights on the same data belongs to it. In brackets: 95 % intervals.");
-    fputs(end, out);
+    put_note(out, escape, start, end, "†: SPEED_ONLY, no accuracy of the same weights on the same data belongs to it.");
+    if (any_measured(table, is_below_paper)) put_note(out, escape, start, end, "‡: timed with a profile below \"paper\" (--profile paper), which is shorter.");
+    put_note(out, escape, start, end, "In brackets 95 % intervals: of times over processes; of an accuracy over images (Wilson), or of the mean of several seeds over these (Student).");
     put_sources(out, table, escape, start, end);
     json_array_foreach(json_object_get(table, "rows"), i, row) {
         if (text_of(row, "not_available")[0] == '\0') continue;
