@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""The tables of experiments that README files quote, made anew from the committed results they name.
+"""The tables that README files quote, of experiments and of claims, made anew from the committed results they name.
 
     quoted.py            writes them into README.md and results/README.md
     quoted.py --check    changes nothing; exit status 1 where one is not what the results say
 
 A quoted table stands between two lines:
 
-    <!-- answers of results/01_models -->
+    <!-- answers of results/01_models -->           what an experiment found, as table.md begins
     <!-- end of answers -->
+
+    <!-- claims of results -->                      verdicts on claims, as claims.md begins
+    <!-- end of claims -->
 """
 import os
 import pathlib
@@ -20,21 +23,39 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = pathlib.Path(os.environ.get("BINARY", ROOT / "build/release/morbench")).resolve()
 FILES = ["README.md", "results/README.md"]
-BLOCK = re.compile(r"(<!-- answers of (\S+) -->\n)(.*?)(<!-- end of answers -->)", re.S)
+BLOCK = re.compile(r"(<!-- (answers|claims) of (\S+) -->\n)(.*?)(<!-- end of \2 -->)", re.S)
+BULKY = (".safetensors", ".svg", ".png", ".pdf", ".gp")
+
+
+def reported(directory, option, written):
+    """What `morbench report` writes beside a copy of these results."""
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = pathlib.Path(temporary) / pathlib.Path(directory).name
+        shutil.copytree(ROOT / directory, copy, ignore=lambda _, names: [n for n in names if n.endswith(BULKY)])
+        done = subprocess.run([BINARY, "report", copy, option], capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PATH": "/nonexistent"}, check=False)
+        if done.returncode != 0:
+            sys.exit(f"quoted: morbench report {directory} {option}: {done.stderr.strip()}")
+        return (copy / written).read_text()
 
 
 def answers(directory):
-    """The section that `morbench report` begins table.md with: question, note and table, without what follows."""
-    with tempfile.TemporaryDirectory() as temporary:
-        copy = pathlib.Path(temporary) / pathlib.Path(directory).name
-        shutil.copytree(ROOT / directory, copy, ignore=lambda _, names: [n for n in names if n.endswith((".safetensors", ".svg", ".png", ".pdf", ".gp"))])
-        done = subprocess.run([BINARY, "report", copy, "--md"], capture_output=True, text=True, env={**os.environ, "PATH": "/nonexistent"}, check=False)
-        if done.returncode != 0:
-            sys.exit(f"quoted: morbench report {directory}: {done.stderr.strip()}")
-        table = (copy / "table.md").read_text()
+    """The section that table.md begins with: question, note and table, without what follows."""
+    table = reported(directory, "--md", "table.md")
     if "## All runs" not in table:
         sys.exit(f"quoted: {directory} has no experiment.json with runs")
     return "\n" + re.sub(r"^## .*\n\n", "", table.split("## All runs")[0].strip()) + "\n\n"
+
+
+def claims(directory):
+    """Of the claims that any run here says something to: what is claimed, the verdict, and what it rests on."""
+    lines = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in reported(directory, "--claims", "claims.md").splitlines() if line.startswith("|")]
+    told = [cells for cells in lines[2:] if cells[6]]
+    return "\n".join(["", "| | claim | statement | verdict | decided by |", "|---|---|---|---|---|"] +
+                     [f"| {c[0]} | {c[1]} | {c[3]} | {c[5]} | {c[6]} |" for c in told] +
+                     ["", f"{len(lines) - 2 - len(told)} of {len(lines) - 2} claims are not listed: no run here speaks of them, or nothing could.", "", ""])
+
+
+QUOTED = {"answers": answers, "claims": claims}
 
 
 def main():
@@ -45,7 +66,7 @@ def main():
         def fresh(match):
             nonlocal n
             n += 1
-            return match[1] + answers(match[2]) + match[4]
+            return match[1] + QUOTED[match[2]](match[3]) + match[5]
 
         new = BLOCK.sub(fresh, text)
         if new != text and check:

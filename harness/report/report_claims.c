@@ -159,6 +159,45 @@ static void put_summary(FILE *out, const json_t *claims) {
     fprintf(out, "%zu claims: %zu hold, %zu fail, %zu are undecided, %zu not testable\n", json_array_size(claims), n[0], n[1], n[2], n[3]);
 }
 
+/* The first comparison of this verdict in a list. */
+static const json_t *comparison_of(const json_t *list, const char *verdict) {
+    const json_t *c;
+    size_t        i;
+    json_array_foreach(list, i, c)
+        if (strcmp(text_of(c, "verdict"), verdict) == 0 && isfinite(number_of(c, "value"))) return c;
+    return NULL;
+}
+
+/* The comparison that a part's verdict rests on, the first of them where there are several; NULL: there is none. */
+static const json_t *telling_of(const json_t *part) {
+    const char   *verdict = text_of(part, "verdict");
+    const json_t *pairs = json_object_get(part, "pairs"), *pair, *c = comparison_of(json_object_get(part, "over_pairs"), verdict);
+    size_t        i;
+    json_array_foreach(pairs, i, pair)
+        if (c == NULL && strcmp(text_of(pair, "verdict"), verdict) == 0) c = comparison_of(json_object_get(pair, "comparisons"), verdict);
+    return c;
+}
+
+/* "fails: difference of top1 > 0: -2.70 [-5.06, -0.33] points ...", a part each */
+static void put_figures_of(FILE *out, const json_t *claim) {
+    const json_t *part, *parts = json_object_get(claim, "parts");
+    const char   *between = "";
+    size_t        i;
+    json_array_foreach(parts, i, part) {
+        const json_t *c = telling_of(part);
+        if (c == NULL) continue;
+        fputs(between, out);
+        if (json_array_size(parts) > 1) {
+            escape_markdown(out, text_of(part, "name"));
+            fprintf(out, " %s: ", text_of(part, "verdict"));
+        }
+        escape_markdown(out, text_of(c, "condition"));
+        fputs(": ", out);
+        put_figures(out, c);
+        between = "; ";
+    }
+}
+
 void claims_print(const json_t *judged, FILE *out) {
     const json_t *claims = json_object_get(judged, "claims"), *claim, *part;
     size_t        i, k;
@@ -187,7 +226,7 @@ void claims_print(const json_t *judged, FILE *out) {
 void claims_write_md(const json_t *judged, FILE *out) {
     const json_t *claims = json_object_get(judged, "claims"), *claim, *part;
     size_t        i, k;
-    fputs("| | claim | source | statement | threshold | verdict |\n|---|---|---|---|---|---|\n", out);
+    fputs("| | claim | source | statement | threshold | verdict | decided by |\n|---|---|---|---|---|---|---|\n", out);
     json_array_foreach(claims, i, claim) {
         static const char *const columns[] = {"id", "claim", "source", "statement", "threshold"};
         for (int c = 0; c < 5; c++) {
@@ -195,7 +234,9 @@ void claims_write_md(const json_t *judged, FILE *out) {
             escape_markdown(out, text_of(claim, columns[c]));
             fputc(' ', out);
         }
-        fprintf(out, "| **%s** |\n", text_of(claim, "verdict"));
+        fprintf(out, "| **%s** | ", text_of(claim, "verdict"));
+        put_figures_of(out, claim);
+        fputs(" |\n", out);
     }
     fputc('\n', out);
     put_summary(out, claims);
