@@ -2,8 +2,8 @@
  *
  *   ViT's blocks; before block pruning_loc[k] predictor k reads the patch tokens that are left:
  *     norm, D -> D, GELU; second half of the channels averaged over the image; D -> D/2 -> D/4 -> 2 (keep, drop)
- *   Inference: the trunc(N token_ratio[k]) highest scores stay, the lower index on ties; the sequence is then the class token
- *   and these in the order of their scores. Ranked by the margin keep - drop, which orders as log P(keep) does but is not
+ *   Inference: the trunc(N token_ratio[k]) highest scores stay, the lower patch on ties; the sequence is then the class token
+ *   and these in the order of their places. Ranked by the margin keep - drop, which orders as log P(keep) does but is not
  *   rounded to 0 where many are sure.
  *   Training: all tokens stay. Keep or drop is drawn by Gumbel noise, dropped ones are keys to nobody but themselves (policy
  *   attention), and mean_image (mean_j d_j - token_ratio[k])^2 keeps the shares: loss part ratio_loss, the sum over stages,
@@ -12,15 +12,16 @@
  * Given noise (RouteGiven) is (stages,B,N,2): what is added to keep and drop of each patch; given depth decides who stays.
  * `depth` of a token: the blocks it went through: pruning_loc[k] if dropped at stage k, else all; the class token all.
  *
- * Departures: a stage that would drop all tokens of an image keeps the likeliest (the original divides 0 by 0 then); a score
+ * Departures: the original orders what stays by its scores, which changes sums in their last places alone; a stage that would drop all tokens of an image keeps the likeliest (the original divides 0 by 0 then); a score
  * that is not a number ranks last; mean squared distances of tokens are left to the trainer. */
 #include "baselines/dynamic_vit.h"
 
+#include "engine/clock.h"
 #include "engine/rng.h"
+#include "models/select.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { PATCHES_MAX = 65536 };
@@ -196,30 +197,36 @@ typedef struct Pass {
     Tensor           *ratio_loss;        /* training: sum over stages */
 } Pass;
 
-typedef struct Scored { Real score; int32_t row; } Scored;
-
-static int by_score(const void *a, const void *b) {
-    const Scored *x = a, *y = b;
-    if (isnan(x->score) != isnan(y->score)) return isnan(x->score) ? 1 : -1;
-    if (x->score != y->score && !isnan(x->score)) return x->score > y->score ? -1 : 1;
-    return x->row < y->row ? -1 : x->row > y->row;
+/* keep, drop of the patches, which are rows index[0..n-1] of z, (n,2). policy: the decisions before, NULL: all kept. */
+static Tensor *score(Tape *t, const Pass *p, int k, const int32_t *index, int64_t n, Tensor *policy, const TokenRows *patches) {
+    scope_open(t, "gather", -1);
+    Tensor *x = scope_close(t, op_gather_rows(t, p->z, index, n));
+    scope_open(t, "predictor", -1);
+    return scope_close(t, predict(t, &p->m->predictor[k], x, policy, patches));
 }
 
-/* Rows of image b that stay at stage k, patches only, into chosen[]; their number. logits are of the patches alone. */
-static int choose(const Pass *p, int k, int b, const Real *logits, Scored *scored, int32_t *chosen) {
+/* What a choice among the patches of an image works on. */
+typedef struct Choice { Real *margin; int32_t *at, *order; uint8_t *chosen; } Choice;
+
+static bool open_choice(Tape *t, Choice *c, int64_t n) {
+    *c = (Choice){tape_alloc(t, (size_t)(n + 1) * sizeof *c->margin), tape_alloc(t, (size_t)(n + 1) * sizeof *c->at),
+                  tape_alloc(t, (size_t)(n + 1) * sizeof *c->order), tape_alloc(t, (size_t)(n + 1))};
+    return !tape_failed(t);
+}
+
+/* Marks the patches of image b that stay at stage k. logits are of the patches alone. */
+static void choose(const Pass *p, int k, int b, const Real *logits, const Choice *c) {
     const int first = p->rows->offset[b] + 1, n = p->rows->offset[b + 1] - first, skipped = b + 1;
     if (p->in->given != NULL && p->in->given->depth != NULL) {
         const int32_t *given = p->in->given->depth + (int64_t)b * (1 + p->m->n_patches);
-        int            n_kept = 0;
-        for (int i = 0; i < n; i++)
-            if (given[1 + p->rows->patch[first + i]] > p->m->pruning_loc.value[k]) chosen[n_kept++] = first + i;
-        return n_kept;
+        for (int i = 0; i < n; i++) c->chosen[i] = given[1 + p->rows->patch[first + i]] > p->m->pruning_loc.value[k];
+        return;
     }
-    for (int i = 0; i < n; i++) scored[i] = (Scored){logits[2 * (first + i - skipped)] - logits[2 * (first + i - skipped) + 1], first + i};
-    qsort(scored, (size_t)n, sizeof *scored, by_score);
-    const int n_kept = p->m->kept[k] < n ? p->m->kept[k] : n;
-    for (int i = 0; i < n_kept; i++) chosen[i] = scored[i].row;
-    return n_kept;
+    for (int i = 0; i < n; i++) {
+        c->at[i]     = i;
+        c->margin[i] = logits[2 * (first + i - skipped)] - logits[2 * (first + i - skipped) + 1];
+    }
+    select_best(n, c->margin, c->at, p->m->kept[k], c->chosen, c->order);
 }
 
 /* Places of the chosen rows in their image, class token 0 included, when every image keeps as many. */
@@ -232,46 +239,53 @@ static void trace_selected(Tape *t, const Pass *p, const OpenRows *next, const i
     tape_trace(t, x, "selected.%d", k);
 }
 
+/* Rows of z that go on after stage k, ascending, packed into next; kept: their places in z. */
+static void keep_rows(Tape *t, Pass *p, int k, const Tensor *logits, OpenRows *next, int32_t *kept) {
+    const uint64_t began = clock_now_ns();
+    Choice         c;
+    if (!open_choice(t, &c, p->m->n_patches)) return;
+    for (int b = 0; b < p->B; b++) {
+        const int32_t first = p->rows->offset[b];
+        int32_t      *depth = p->depth + (int64_t)b * (1 + p->m->n_patches) + 1, n = next->offset[b];
+        choose(p, k, b, logits->data, &c);
+        for (int32_t i = first; i < p->rows->offset[b + 1]; i++) {
+            const bool stays = i == first || c.chosen[i - first - 1];
+            if (i > first) depth[p->rows->patch[i]] = stays ? p->m->depth : p->m->pruning_loc.value[k];
+            if (!stays) continue;
+            next->patch[n] = p->rows->patch[i];
+            kept[n++]      = i;
+        }
+        next->offset[b + 1] = n;
+        p->active[b * (1 + p->n_stages) + k + 1] = n - next->offset[b];
+    }
+    tape_count_time(t, "select", began);
+    trace_selected(t, p, next, kept, k);
+}
+
 /* Inference, stage k: the chosen rows move on, packed. */
 static void drop_rows(Tape *t, Pass *p, int k) {
     const int64_t M = token_rows_count(p->rows);
     OpenRows     *next = open_rows(t, p->B, M, p->in->image_id);     /* outlives the scope */
     scope_open(t, "score_predictor", k);
     OpenRows *patches = open_rows(t, p->B, M, p->in->image_id);
-    int32_t  *index = tape_alloc(t, (size_t)(M + 1) * sizeof *index);
-    Scored   *scored = tape_alloc(t, (size_t)(M + 1) * sizeof *scored);
-    if (next == NULL || patches == NULL || index == NULL || scored == NULL) {
-        p->z = scope_close(t, p->z);
-        return;
-    }
-    int32_t n = 0;
-    for (int b = 0; b < p->B; b++) {
+    int32_t  *index = tape_alloc(t, (size_t)(M + 1) * sizeof *index), *kept = tape_alloc(t, (size_t)(M + 1) * sizeof *kept), n = 0;
+    for (int b = 0; !tape_failed(t) && b < p->B; b++) {
         for (int32_t i = p->rows->offset[b] + 1; i < p->rows->offset[b + 1]; i++) {
             patches->patch[n] = p->rows->patch[i];
             index[n++]        = i;
         }
         patches->offset[b + 1] = n;
     }
-    const Tensor *logits = predict(t, &p->m->predictor[k], op_gather_rows(t, p->z, index, n), NULL, &patches->rows);
     if (!tape_failed(t)) {
-        int32_t *chosen = tape_alloc(t, (size_t)(M + 1) * sizeof *chosen);
-        for (int b = 0; chosen != NULL && b < p->B; b++) {
-            int32_t at = next->offset[b];
-            chosen[at] = p->rows->offset[b];
-            next->offset[b + 1] = at + 1 + choose(p, k, b, logits->data, scored, chosen + at + 1);
-            int32_t *depth = p->depth + (int64_t)b * (1 + p->m->n_patches) + 1;
-            for (int32_t i = p->rows->offset[b] + 1; i < p->rows->offset[b + 1]; i++) depth[p->rows->patch[i]] = p->m->pruning_loc.value[k];
-            for (; at < next->offset[b + 1]; at++) {
-                next->patch[at] = p->rows->patch[chosen[at]];
-                if (next->patch[at] >= 0) depth[next->patch[at]] = p->m->depth;
-            }
-            p->active[b * (1 + p->n_stages) + k + 1] = next->offset[b + 1] - next->offset[b];
-        }
-        if (chosen != NULL) {
-            trace_selected(t, p, next, chosen, k);
-            p->z    = op_gather_rows(t, p->z, chosen, next->offset[p->B]);
-            p->rows = &next->rows;
-        }
+        const Tensor *logits = score(t, p, k, index, n, NULL, &patches->rows);
+        scope_open(t, "select", -1);
+        if (!tape_failed(t)) keep_rows(t, p, k, logits, next, kept);
+        scope_close_many(t, NULL, 0);
+    }
+    if (!tape_failed(t)) {
+        scope_open(t, "gather", -1);
+        p->z    = scope_close(t, op_gather_rows(t, p->z, kept, next->offset[p->B]));
+        p->rows = &next->rows;
     }
     p->z = scope_close(t, p->z);
 }
@@ -301,22 +315,27 @@ static Tensor *ones(Tape *t, int64_t n) {
 /* Training, stage k: decisions of all patches; dropped ones stay as rows. */
 static void decide(Tape *t, Pass *p, int k) {
     const int64_t N = p->m->n_patches, n = p->B * N;
+    const bool    given = p->in->given != NULL && p->in->given->depth != NULL;
     scope_open(t, "score_predictor", k);
-    if (p->in->given != NULL && p->in->given->depth != NULL) {
+    Tensor *logits = given ? NULL : score(t, p, k, p->patch_index, n, p->decision, p->patches);
+    scope_open(t, "select", -1);
+    if (given) {
         p->decision = ones(t, n);
         for (int64_t i = 0; !tape_failed(t) && i < n; i++)
             p->decision->data[i] = p->in->given->depth[i / N * (1 + N) + 1 + i % N] > p->m->pruning_loc.value[k];
     } else {
-        Tensor *logits = predict(t, &p->m->predictor[k], op_gather_rows(t, p->z, p->patch_index, n), p->decision, p->patches);
         p->decision = op_gumbel_keep(t, logits, p->decision, noise_of(t, p, k), p->patches, true);
     }
-    Tensor *ratio = op_squared_error(t, op_mean_pool(t, p->decision, p->patches, 0), p->m->token_ratio.value[k]);
-    p->ratio_loss = p->ratio_loss == NULL ? ratio : op_add(t, p->ratio_loss, ratio);
-    p->policy     = op_concat_tokens(t, ones(t, 1), p->decision, p->B);
+    p->policy = op_concat_tokens(t, ones(t, 1), p->decision, p->B);
     for (int64_t i = 0; !tape_failed(t) && i < n; i++) {
         int32_t *depth = &p->depth[i / N * (1 + N) + 1 + i % N];
         if (p->decision->data[i] == 0 && *depth > p->m->pruning_loc.value[k]) *depth = p->m->pruning_loc.value[k];
     }
+    scope_close_many(t, (Tensor **[]){&p->policy, &p->decision}, 2);
+    scope_open(t, "predictor", -1);
+    Tensor *ratio = op_squared_error(t, op_mean_pool(t, p->decision, p->patches, 0), p->m->token_ratio.value[k]);
+    p->ratio_loss = p->ratio_loss == NULL ? ratio : op_add(t, p->ratio_loss, ratio);
+    scope_close_many(t, (Tensor **[]){&p->ratio_loss}, 1);
     scope_close_many(t, (Tensor **[]){&p->ratio_loss, &p->policy, &p->decision}, 3);
 }
 
