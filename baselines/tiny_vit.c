@@ -321,22 +321,30 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
     out->logits = scope_close(t, op_linear(t, z, m->head_w, m->head_b, ACTIVATION_NONE, NULL));
 }
 
-static void after_step(void *self) {
-    TinyVit *m = self;
-    conv_bn_after_step(&m->conv1);
-    conv_bn_after_step(&m->conv2);
+static void each_unit(TinyVit *m, void (*visit)(ConvBn *, int), int index) {
+    visit(&m->conv1, index);
+    visit(&m->conv2, index);
     for (int i = 0; i < m->depths.value[0]; i++) {
-        conv_bn_after_step(&m->mbconv[i].conv1);
-        conv_bn_after_step(&m->mbconv[i].conv2);
-        conv_bn_after_step(&m->mbconv[i].conv3);
+        visit(&m->mbconv[i].conv1, index);
+        visit(&m->mbconv[i].conv2, index);
+        visit(&m->mbconv[i].conv3, index);
     }
     for (int s = 1; s < TINY_STAGES; s++) {
-        conv_bn_after_step(&m->merge[s].conv1);
-        conv_bn_after_step(&m->merge[s].conv2);
-        conv_bn_after_step(&m->merge[s].conv3);
-        for (int i = 0; i < m->depths.value[s]; i++) conv_bn_after_step(&m->block[s][i].local_conv);
+        visit(&m->merge[s].conv1, index);
+        visit(&m->merge[s].conv2, index);
+        visit(&m->merge[s].conv3, index);
+        for (int i = 0; i < m->depths.value[s]; i++) visit(&m->block[s][i].local_conv, index);
     }
 }
+
+static void after_pass(void *self, int index) { each_unit(self, conv_bn_after_pass, index); }
+
+static void take(ConvBn *u, int index) {
+    (void)index;
+    conv_bn_after_step(u);
+}
+
+static void after_step(void *self) { each_unit(self, take, 0); }
 
 static void image_shape(const void *self, int *channels, int *height, int *width, int *classes) {
     const TinyVit *m = self;
@@ -364,5 +372,5 @@ static bool adapt(const void *self, const Param *p, int n_dims, const int64_t di
 const ModelKind model_tiny_vit = {
     .name = "tiny_vit", .paper = "Wu et al. 2022, TinyViT: Fast Pretraining Distillation for Small Vision Transformers",
     .fields = fields, .presets = presets, .size_bytes = sizeof(TinyVit), .prepare = prepare, .each_param = each_param,
-    .forward = forward, .count = tiny_vit_count, .image_shape = image_shape, .after_step = after_step, .adapt = adapt, .known_as = known_as,
+    .forward = forward, .count = tiny_vit_count, .image_shape = image_shape, .after_pass = after_pass, .after_step = after_step, .adapt = adapt, .known_as = known_as,
 };
