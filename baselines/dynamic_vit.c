@@ -24,8 +24,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PATCHES_MAX = 65536 };
-
 static const Field fields[] = {
     INT_FIELD (DynamicVit, img_size,    1, 4096,  224, "S, side of the square image in pixels; a multiple of patch_size"),
     INT_FIELD (DynamicVit, patch_size,  1, 512,   16,  "P, side of a patch"),
@@ -102,34 +100,11 @@ static bool prepare_stages(DynamicVit *m, Error *err) {
 
 static bool prepare(void *self, Error *err) {
     DynamicVit *m = self;
-    if (m->num_heads == 0) {
-        const int width = m->embed_dim >= 192 ? 64 : 32;
-        if (m->embed_dim % width != 0)
-            return FAIL(err, "/model/num_heads", "must be given: embed_dim %d is no multiple of %d", m->embed_dim, width);
-        m->num_heads = m->embed_dim / width;
-    }
     if (m->embed_dim % 4 != 0) return FAIL(err, "/model/embed_dim", "must be a multiple of 4 for the predictors, got %d", m->embed_dim);
-    if (m->embed_dim % m->num_heads != 0)
-        return FAIL(err, "/model/num_heads", "must divide embed_dim %d, got %d", m->embed_dim, m->num_heads);
-    if (m->img_size % m->patch_size != 0)
-        return FAIL(err, "/model/patch_size", "must divide img_size %d, got %d", m->img_size, m->patch_size);
-    const int side = m->img_size / m->patch_size;
-    if (side * side > PATCHES_MAX)
-        return FAIL(err, "/model/patch_size", "gives %d patches an image, at most %d are allowed", side * side, PATCHES_MAX);
-    m->mlp_width = (int)(m->embed_dim * m->mlp_ratio + 1e-6);
-    if (m->mlp_width < 1) return FAIL(err, "/model/mlp_ratio", "gives an MLP of width 0 at embed_dim %d", m->embed_dim);
-    m->n_patches = side * side;
-    return prepare_stages(m, err);
+    return vit_check_sizes(m->img_size, m->patch_size, m->embed_dim, m->mlp_ratio, &m->num_heads, &m->n_patches, &m->mlp_width, err) && prepare_stages(m, err);
 }
 
 /* ---- weights ---- */
-
-static void pair(Params *p, Tensor **w, Tensor **b, int out, int in, int depth, const char *name) {
-    const bool norm = in == 0;
-    if (norm) param_add(p, w, (ParamSpec){INIT_ONE, PARAM_PLAIN, depth, 0}, 1, (int64_t[]){out}, "%s.weight", name);
-    else      param_add(p, w, (ParamSpec){INIT_NORMAL_002, PARAM_DECAYED, depth, 0}, 2, (int64_t[]){out, in}, "%s.weight", name);
-    param_add(p, b, (ParamSpec){INIT_ZERO, PARAM_PLAIN, depth, 0}, 1, (int64_t[]){out}, "%s.bias", name);
-}
 
 static void each_param(void *self, Params *p) {
     DynamicVit *m = self;
@@ -143,18 +118,16 @@ static void each_param(void *self, Params *p) {
         snprintf(name, sizeof name, "blocks.%d.", i);
         vit_block_params(&m->block[i], p, D, m->mlp_width, i + 1, name);
     }
-    pair(p, &m->norm_w, &m->norm_b, D, 0, last, "norm");
-    pair(p, &m->head_w, &m->head_b, m->num_classes, D, last, "head");
+    vit_norm_params(p, &m->norm_w, &m->norm_b, D, last, "", "norm");
+    vit_classifier_params(p, &m->head_w, &m->head_b, m->num_classes, D, last, "head");
     for (int k = 0; k < m->pruning_loc.n; k++) {
         KeepPredictor *w = &m->predictor[k];
-        struct { Tensor **w, **b; int out, in; const char *name; } part[] = {
-            {&w->norm_w, &w->norm_b, D, 0, "in_conv.0"}, {&w->in_w, &w->in_b, D, D, "in_conv.1"},
-            {&w->out0_w, &w->out0_b, D / 2, D, "out_conv.0"}, {&w->out2_w, &w->out2_b, D / 4, D / 2, "out_conv.2"},
-            {&w->out4_w, &w->out4_b, 2, D / 4, "out_conv.4"}};
-        for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
-            snprintf(name, sizeof name, "score_predictor.%d.%s", k, part[i].name);
-            pair(p, part[i].w, part[i].b, part[i].out, part[i].in, last, name);
-        }
+        snprintf(name, sizeof name, "score_predictor.%d.", k);
+        vit_norm_params  (p, &w->norm_w, &w->norm_b, D, last, name, "in_conv.0");
+        vit_linear_params(p, &w->in_w, &w->in_b, D, D, last, name, "in_conv.1");
+        vit_linear_params(p, &w->out0_w, &w->out0_b, D / 2, D, last, name, "out_conv.0");
+        vit_linear_params(p, &w->out2_w, &w->out2_b, D / 4, D / 2, last, name, "out_conv.2");
+        vit_linear_params(p, &w->out4_w, &w->out4_b, 2, D / 4, last, name, "out_conv.4");
     }
 }
 
@@ -341,10 +314,6 @@ static void decide(Tape *t, Pass *p, int k) {
 
 /* ---- forward ---- */
 
-static double drop_path_of(const DynamicVit *m, const Tape *t, int i) {
-    return m->depth > 1 ? tape_step(t).drop_path * i / (m->depth - 1) : 0;
-}
-
 static bool begin(Tape *t, Pass *p, bool training) {
     const int64_t N = p->m->n_patches;
     p->rows   = vit_rows(t, p->B, 1, (int)N, p->in->image_id);
@@ -405,7 +374,7 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
         char name[32];
         snprintf(name, sizeof name, "blocks.%d", i);
         scope_open(t, "blocks", i);
-        p.z = scope_close(t, training ? vit_block_under_policy(t, &m->block[i], p.z, p.rows, m->num_heads, i, drop_path_of(m, t, i), p.policy, m->policy_eps)
+        p.z = scope_close(t, training ? vit_block_under_policy(t, &m->block[i], p.z, p.rows, m->num_heads, i, vit_drop_path(t, i, m->depth), p.policy, m->policy_eps)
                                       : vit_block(t, &m->block[i], p.z, p.rows, m->num_heads, i, 0, name));
         tape_trace(t, p.z, "%s", name);
     }
@@ -432,23 +401,9 @@ static void image_shape(const void *self, int *channels, int *height, int *width
     *classes  = m->num_classes;
 }
 
-/* A position embedding of another square grid is resampled; nothing else can be. */
 static bool adapt(const void *self, const Param *p, int n_dims, const int64_t dim[], const float *data, Real *out) {
     const DynamicVit *m = self;
-    if (p->tensor != m->pos_embed || n_dims != 3 || dim[0] != 1 || dim[2] != m->embed_dim) return false;
-    const int64_t cells = dim[1] - 1;
-    const int     from = (int)lround(sqrt((double)cells)), to = m->img_size / m->patch_size;
-    if (cells < 1 || (int64_t)from * from != cells || from > 512 || to > 512) return false;
-    vit_resample_positions(1, from, to, m->embed_dim, data, out);
-    return true;
-}
-
-static bool copy(Tensor *to, const Tensor *from, const char *name, Error *err) {
-    if (tensor_count(to) != tensor_count(from))
-        return FAIL(err, name, "has %lld elements, the source %lld", (long long)tensor_count(to), (long long)tensor_count(from));
-    memcpy(to->data, from->data, (size_t)tensor_count(to) * sizeof *to->data);
-    tensor_touch(to);
-    return true;
+    return vit_adapt_positions(m->pos_embed, 1, p, n_dims, dim, data, out);
 }
 
 /* Rule "backbone": everything but the predictors from a vit of the same sizes, as the authors start from a trained DeiT. */
@@ -460,20 +415,13 @@ static bool init_from(void *self, const Model *source, const char *rule, Error *
     if (v->distilled) return FAIL(err, "", "rule backbone takes a vit without a distillation token");
     if (v->depth != m->depth || v->num_heads != m->num_heads)
         return FAIL(err, "", "rule backbone takes a vit of depth %d and %d heads, got %d and %d", m->depth, m->num_heads, v->depth, v->num_heads);
-    struct { Tensor *to, *from; const char *name; } whole[] = {
-        {m->cls_token, v->cls_token, "cls_token"}, {m->pos_embed, v->pos_embed, "pos_embed"}, {m->patch_w, v->patch_w, "patch_embed.proj.weight"},
-        {m->patch_b, v->patch_b, "patch_embed.proj.bias"}, {m->norm_w, v->norm_w, "norm.weight"}, {m->norm_b, v->norm_b, "norm.bias"},
-        {m->head_w, v->head_w, "head.weight"}, {m->head_b, v->head_b, "head.bias"}};
+    const struct { Tensor *to; const char *name; } whole[] = {
+        {m->cls_token, "cls_token"}, {m->pos_embed, "pos_embed"}, {m->patch_w, "patch_embed.proj.weight"}, {m->patch_b, "patch_embed.proj.bias"},
+        {m->norm_w, "norm.weight"}, {m->norm_b, "norm.bias"}, {m->head_w, "head.weight"}, {m->head_b, "head.bias"}};
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
-        if (!copy(whole[i].to, whole[i].from, whole[i].name, err)) return false;
-    for (int i = 0; i < m->depth; i++) {
-        const VitBlock *to = &m->block[i], *from = &v->block[i];
-        Tensor *const   pairs[][2] = {{to->norm1_w, from->norm1_w}, {to->norm1_b, from->norm1_b}, {to->qkv_w, from->qkv_w}, {to->qkv_b, from->qkv_b},
-                                      {to->proj_w, from->proj_w}, {to->proj_b, from->proj_b}, {to->norm2_w, from->norm2_w}, {to->norm2_b, from->norm2_b},
-                                      {to->fc1_w, from->fc1_w}, {to->fc1_b, from->fc1_b}, {to->fc2_w, from->fc2_w}, {to->fc2_b, from->fc2_b}};
-        for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++)
-            if (!copy(pairs[k][0], pairs[k][1], "blocks", err)) return false;
-    }
+        if (!vit_take(whole[i].to, source, 1, false, whole[i].name, err)) return false;
+    for (int i = 0; i < m->depth; i++)
+        if (!vit_take_block(&m->block[i], source, i, 1, false, err)) return false;
     return true;
 }
 

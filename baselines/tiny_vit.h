@@ -6,6 +6,8 @@
 
 enum { TINY_STAGES = 4, TINY_MAX_DEPTH = 64 };
 
+#define TINY_NORM_EPS 1e-5              /* of its layer norms, as official and timm have it */
+
 typedef struct TinyMbConv { ConvBn conv1, conv2, conv3; } TinyMbConv;      /* 1x1 C -> eC, depthwise, 1x1 eC -> C */
 
 typedef struct TinyMerge { ConvBn conv1, conv2, conv3; } TinyMerge;        /* 1x1 Ci -> Co, depthwise with stride 2, 1x1 Co -> Co */
