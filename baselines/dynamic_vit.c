@@ -299,16 +299,18 @@ static void decide(Tape *t, Pass *p, int k) {
     } else {
         p->decision = op_gumbel_keep(t, logits, p->decision, noise_of(t, p, k), p->patches, true);
     }
+    scope_close_many(t, (Tensor **[]){&p->decision}, 1);
+    scope_open(t, "predictor", -1);
+    Tensor *ratio = op_squared_error(t, op_mean_pool(t, p->decision, p->patches, 0), p->m->token_ratio.value[k]);
+    p->ratio_loss = p->ratio_loss == NULL ? ratio : op_add(t, p->ratio_loss, ratio);
+    scope_close_many(t, (Tensor **[]){&p->ratio_loss}, 1);
+    scope_open(t, "select", -1);
     p->policy = op_concat_tokens(t, ones(t, 1), p->decision, p->B);
     for (int64_t i = 0; !tape_failed(t) && i < n; i++) {
         int32_t *depth = &p->depth[i / N * (1 + N) + 1 + i % N];
         if (p->decision->data[i] == 0 && *depth > p->m->pruning_loc.value[k]) *depth = p->m->pruning_loc.value[k];
     }
-    scope_close_many(t, (Tensor **[]){&p->policy, &p->decision}, 2);
-    scope_open(t, "predictor", -1);
-    Tensor *ratio = op_squared_error(t, op_mean_pool(t, p->decision, p->patches, 0), p->m->token_ratio.value[k]);
-    p->ratio_loss = p->ratio_loss == NULL ? ratio : op_add(t, p->ratio_loss, ratio);
-    scope_close_many(t, (Tensor **[]){&p->ratio_loss}, 1);
+    p->policy = scope_close(t, p->policy);
     scope_close_many(t, (Tensor **[]){&p->ratio_loss, &p->policy, &p->decision}, 3);
 }
 
