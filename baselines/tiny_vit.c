@@ -107,9 +107,11 @@ static void unit_params(ConvBn *u, Params *p, ConvForm form, int stride, int in,
 }
 
 static void block_params(TinyBlock *w, const TinyVit *m, Params *p, int s, int depth, const char *prefix) {
-    const int C = m->embed_dims.value[s], F = tiny_mlp_width(m, s), side = m->window_sizes.value[s];
+    const int C = m->embed_dims.value[s], F = tiny_mlp_width(m, s), side = m->window_sizes.value[s], cells = side * side;
     param_add(p, &w->bias_table, (ParamSpec){INIT_ZERO, PARAM_PLAIN, depth, 0}, 2, (int64_t[]){m->num_heads.value[s], (int64_t)side * side},
               "%sattn.attention_biases", prefix);
+    w->bias      = cells <= TINY_KEPT_CELLS ? param_derived(p, 3, (int64_t[]){m->num_heads.value[s], cells, cells}) : NULL;
+    w->bias_from = 0;
     vit_norm_params  (p, &w->norm_w, &w->norm_b, C, depth, prefix, "attn.norm");
     vit_linear_params(p, &w->qkv_w, &w->qkv_b, 3 * C, C, depth, prefix, "attn.qkv");
     vit_linear_params(p, &w->proj_w, &w->proj_b, C, C, depth, prefix, "attn.proj");
@@ -230,8 +232,16 @@ static bool cut_windows(Tape *t, const TinyVit *m, int s, MapShape map, Windows 
     return true;
 }
 
+/* The bias of every pair of cells (heads,n,n). At inference it is made once for each version of its table. */
+static Tensor *bias_of(Tape *t, TinyBlock *w, int side) {
+    if (w->bias == NULL || tape_recording(t) || tape_step(t).training) return op_window_bias(t, w->bias_table, side);
+    if (w->bias_from != w->bias_table->version) tape_backend(t)->window_bias(w->bias_table->dim[0], side, w->bias_table->data, w->bias->data);
+    w->bias_from = w->bias_table->version;
+    return w->bias;
+}
+
 /* z + attention in windows, section 3.1; the norm comes after the padding. */
-static Tensor *window_attention(Tape *t, const TinyBlock *w, Tensor *z, const Windows *windows, int n_heads, const TokenRows *images, int layer,
+static Tensor *window_attention(Tape *t, TinyBlock *w, Tensor *z, const Windows *windows, int n_heads, const TokenRows *images, int layer,
                                 double drop_path) {
     const int E = (int)z->dim[1] / n_heads;
     Tensor   *x = windows->whole ? z : op_gather_rows(t, z, windows->to, token_rows_count(windows->rows));
@@ -239,8 +249,8 @@ static Tensor *window_attention(Tape *t, const TinyBlock *w, Tensor *z, const Wi
     x = op_linear(t, x, w->qkv_w, w->qkv_b, ACTIVATION_NONE, NULL);
     x = op_attention(t, (AttentionInput){.q = {x, 0, 3 * E}, .k = {x, E, 3 * E}, .v = {x, 2 * E, 3 * E}, .n_heads = n_heads, .qk_width = E,
                                          .v_width = E, .scale = 1 / sqrt((double)E), .query_rows = windows->rows, .key_rows = windows->rows,
-                                         .bias = op_window_bias(t, w->bias_table, windows->side)});
-    if (windows->whole && !tape_step(t).training) return op_linear_onto(t, x, w->proj_w, w->proj_b, z);
+                                         .bias = bias_of(t, w, windows->side)});
+    if (windows->whole && !(tape_step(t).training && drop_path > 0)) return op_linear_onto(t, x, w->proj_w, w->proj_b, z);
     x = op_linear(t, x, w->proj_w, w->proj_b, ACTIVATION_NONE, NULL);
     if (!windows->whole) x = op_gather_rows(t, x, windows->from, z->dim[0]);
     return op_drop_path(t, z, x, images, drop_path, layer);

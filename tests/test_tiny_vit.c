@@ -180,6 +180,40 @@ static void running_statistics_move_only_after_a_step(void **state) {
     model_destroy(m);
 }
 
+/* Bias tables are spread once: a second pass finds them, and one over other tables makes them anew. */
+static void biases_are_made_once_for_each_version_of_their_table(void **state) {
+    (void)state;
+    Model    *m    = golden_model("tiny_vit", 0);
+    SafeFile *f    = golden_expected("tiny_vit");
+    Tape     *tape = NULL;
+    Error     err  = {0};
+    Tensor   *table = params_find(m->params, "stages.1.blocks.0.attn.attention_biases")->tensor;
+    TinyBlock *w   = &((TinyVit *)m->self)->block[1][0];
+    double    logits[20] = {0}, before[20];
+    ModelOutput y;
+    assert_true(tape_create(&tape, backend_default(), &err));
+    for (int changed = 0; changed < 2; changed++) {
+        if (changed) {
+            for (int64_t i = 0; i < tensor_count(table); i++) table->data[i] += (Real)(i % 3);
+            tensor_touch(table);
+        }
+        memcpy(before, logits, sizeof before);
+        run_input(m, tape, f, false, &y);
+        assert_int_equal(profile_kind(tape_profile(tape), "window_bias")->forward.calls, 0);
+        for (int i = 0; i < 20; i++) logits[i] = (double)y.logits->data[i];
+        assert_true(largest_difference(y.logits->data, before, 20) > 1e-3);
+        assert_true(w->bias_from == table->version);
+        run_input(m, tape, f, false, &y);
+        assert_true(largest_difference(y.logits->data, logits, 20) == 0);
+    }
+    run_input(m, tape, f, true, &y);                        /* a recorded pass spreads the table itself */
+    assert_true(profile_kind(tape_profile(tape), "window_bias")->forward.calls > 0);
+    assert_true(largest_difference(y.logits->data, logits, 20) <= 5e-5);
+    tape_destroy(tape);
+    safetensors_close(f);
+    model_destroy(m);
+}
+
 /* One image a pass, two passes a step: 0.9 (0.9 running + 0.1 first) + 0.1 second, and no step more than two of one pass. */
 static void running_statistics_take_every_pass_of_a_step(void **state) {
     (void)state;
@@ -461,6 +495,7 @@ int main(void) {
         cmocka_unit_test(logits_and_traces_are_timms_on_every_backend),
         cmocka_unit_test(training_steps_are_timms_on_every_backend),
         cmocka_unit_test(folding_changes_logits_by_rounding_only_and_follows_its_weights),
+        cmocka_unit_test(biases_are_made_once_for_each_version_of_their_table),
         cmocka_unit_test(running_statistics_move_only_after_a_step),
         cmocka_unit_test(running_statistics_take_every_pass_of_a_step),
         cmocka_unit_test(a_frozen_batch_norm_uses_and_keeps_its_running_statistics),
