@@ -2,8 +2,8 @@
  *
  *   ViT's blocks; before block pruning_loc[k] predictor k reads the patch tokens that are left:
  *     norm, D -> D, GELU; second half of the channels averaged over the image; D -> D/2 -> D/4 -> 2 (keep, drop)
- *   Inference: the trunc(N token_ratio[k]) highest scores stay, the lower index on ties; the sequence is then the class token
- *   and these in the order of their scores. Ranked by the margin keep - drop, which orders as log P(keep) does but is not
+ *   Inference: the trunc(N token_ratio[k]) highest scores stay, the lower patch on ties; the sequence is then the class token
+ *   and these in the order of their places. Ranked by the margin keep - drop, which orders as log P(keep) does but is not
  *   rounded to 0 where many are sure.
  *   Training: all tokens stay. Keep or drop is drawn by Gumbel noise, dropped ones are keys to nobody but themselves (policy
  *   attention), and mean_image (mean_j d_j - token_ratio[k])^2 keeps the shares: loss part ratio_loss, the sum over stages,
@@ -12,18 +12,17 @@
  * Given noise (RouteGiven) is (stages,B,N,2): what is added to keep and drop of each patch; given depth decides who stays.
  * `depth` of a token: the blocks it went through: pruning_loc[k] if dropped at stage k, else all; the class token all.
  *
- * Departures: a stage that would drop all tokens of an image keeps the likeliest (the original divides 0 by 0 then); a score
+ * Departures: the original orders what stays by its scores, which changes sums in their last places alone; a stage that would drop all tokens of an image keeps the likeliest (the original divides 0 by 0 then); a score
  * that is not a number ranks last; mean squared distances of tokens are left to the trainer. */
 #include "baselines/dynamic_vit.h"
 
+#include "engine/clock.h"
 #include "engine/rng.h"
+#include "models/select.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { PATCHES_MAX = 65536 };
 
 static const Field fields[] = {
     INT_FIELD (DynamicVit, img_size,    1, 4096,  224, "S, side of the square image in pixels; a multiple of patch_size"),
@@ -101,34 +100,11 @@ static bool prepare_stages(DynamicVit *m, Error *err) {
 
 static bool prepare(void *self, Error *err) {
     DynamicVit *m = self;
-    if (m->num_heads == 0) {
-        const int width = m->embed_dim >= 192 ? 64 : 32;
-        if (m->embed_dim % width != 0)
-            return FAIL(err, "/model/num_heads", "must be given: embed_dim %d is no multiple of %d", m->embed_dim, width);
-        m->num_heads = m->embed_dim / width;
-    }
     if (m->embed_dim % 4 != 0) return FAIL(err, "/model/embed_dim", "must be a multiple of 4 for the predictors, got %d", m->embed_dim);
-    if (m->embed_dim % m->num_heads != 0)
-        return FAIL(err, "/model/num_heads", "must divide embed_dim %d, got %d", m->embed_dim, m->num_heads);
-    if (m->img_size % m->patch_size != 0)
-        return FAIL(err, "/model/patch_size", "must divide img_size %d, got %d", m->img_size, m->patch_size);
-    const int side = m->img_size / m->patch_size;
-    if (side * side > PATCHES_MAX)
-        return FAIL(err, "/model/patch_size", "gives %d patches an image, at most %d are allowed", side * side, PATCHES_MAX);
-    m->mlp_width = (int)(m->embed_dim * m->mlp_ratio + 1e-6);
-    if (m->mlp_width < 1) return FAIL(err, "/model/mlp_ratio", "gives an MLP of width 0 at embed_dim %d", m->embed_dim);
-    m->n_patches = side * side;
-    return prepare_stages(m, err);
+    return vit_check_sizes(m->img_size, m->patch_size, m->embed_dim, m->mlp_ratio, &m->num_heads, &m->n_patches, &m->mlp_width, err) && prepare_stages(m, err);
 }
 
 /* ---- weights ---- */
-
-static void pair(Params *p, Tensor **w, Tensor **b, int out, int in, int depth, const char *name) {
-    const bool norm = in == 0;
-    if (norm) param_add(p, w, (ParamSpec){INIT_ONE, PARAM_PLAIN, depth, 0}, 1, (int64_t[]){out}, "%s.weight", name);
-    else      param_add(p, w, (ParamSpec){INIT_NORMAL_002, PARAM_DECAYED, depth, 0}, 2, (int64_t[]){out, in}, "%s.weight", name);
-    param_add(p, b, (ParamSpec){INIT_ZERO, PARAM_PLAIN, depth, 0}, 1, (int64_t[]){out}, "%s.bias", name);
-}
 
 static void each_param(void *self, Params *p) {
     DynamicVit *m = self;
@@ -142,18 +118,16 @@ static void each_param(void *self, Params *p) {
         snprintf(name, sizeof name, "blocks.%d.", i);
         vit_block_params(&m->block[i], p, D, m->mlp_width, i + 1, name);
     }
-    pair(p, &m->norm_w, &m->norm_b, D, 0, last, "norm");
-    pair(p, &m->head_w, &m->head_b, m->num_classes, D, last, "head");
+    vit_norm_params(p, &m->norm_w, &m->norm_b, D, last, "", "norm");
+    vit_classifier_params(p, &m->head_w, &m->head_b, m->num_classes, D, last, "head");
     for (int k = 0; k < m->pruning_loc.n; k++) {
         KeepPredictor *w = &m->predictor[k];
-        struct { Tensor **w, **b; int out, in; const char *name; } part[] = {
-            {&w->norm_w, &w->norm_b, D, 0, "in_conv.0"}, {&w->in_w, &w->in_b, D, D, "in_conv.1"},
-            {&w->out0_w, &w->out0_b, D / 2, D, "out_conv.0"}, {&w->out2_w, &w->out2_b, D / 4, D / 2, "out_conv.2"},
-            {&w->out4_w, &w->out4_b, 2, D / 4, "out_conv.4"}};
-        for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
-            snprintf(name, sizeof name, "score_predictor.%d.%s", k, part[i].name);
-            pair(p, part[i].w, part[i].b, part[i].out, part[i].in, last, name);
-        }
+        snprintf(name, sizeof name, "score_predictor.%d.", k);
+        vit_norm_params  (p, &w->norm_w, &w->norm_b, D, last, name, "in_conv.0");
+        vit_linear_params(p, &w->in_w, &w->in_b, D, D, last, name, "in_conv.1");
+        vit_linear_params(p, &w->out0_w, &w->out0_b, D / 2, D, last, name, "out_conv.0");
+        vit_linear_params(p, &w->out2_w, &w->out2_b, D / 4, D / 2, last, name, "out_conv.2");
+        vit_linear_params(p, &w->out4_w, &w->out4_b, 2, D / 4, last, name, "out_conv.4");
     }
 }
 
@@ -196,30 +170,36 @@ typedef struct Pass {
     Tensor           *ratio_loss;        /* training: sum over stages */
 } Pass;
 
-typedef struct Scored { Real score; int32_t row; } Scored;
-
-static int by_score(const void *a, const void *b) {
-    const Scored *x = a, *y = b;
-    if (isnan(x->score) != isnan(y->score)) return isnan(x->score) ? 1 : -1;
-    if (x->score != y->score && !isnan(x->score)) return x->score > y->score ? -1 : 1;
-    return x->row < y->row ? -1 : x->row > y->row;
+/* keep, drop of the patches, which are rows index[0..n-1] of z, (n,2). policy: the decisions before, NULL: all kept. */
+static Tensor *score(Tape *t, const Pass *p, int k, const int32_t *index, int64_t n, Tensor *policy, const TokenRows *patches) {
+    scope_open(t, "gather", -1);
+    Tensor *x = scope_close(t, op_gather_rows(t, p->z, index, n));
+    scope_open(t, "predictor", -1);
+    return scope_close(t, predict(t, &p->m->predictor[k], x, policy, patches));
 }
 
-/* Rows of image b that stay at stage k, patches only, into chosen[]; their number. logits are of the patches alone. */
-static int choose(const Pass *p, int k, int b, const Real *logits, Scored *scored, int32_t *chosen) {
+/* What a choice among the patches of an image works on. */
+typedef struct Choice { Real *margin; int32_t *at, *order; uint8_t *chosen; } Choice;
+
+static bool open_choice(Tape *t, Choice *c, int64_t n) {
+    *c = (Choice){tape_alloc(t, (size_t)(n + 1) * sizeof *c->margin), tape_alloc(t, (size_t)(n + 1) * sizeof *c->at),
+                  tape_alloc(t, (size_t)(n + 1) * sizeof *c->order), tape_alloc(t, (size_t)(n + 1))};
+    return !tape_failed(t);
+}
+
+/* Marks the patches of image b that stay at stage k. logits are of the patches alone. */
+static void choose(const Pass *p, int k, int b, const Real *logits, const Choice *c) {
     const int first = p->rows->offset[b] + 1, n = p->rows->offset[b + 1] - first, skipped = b + 1;
     if (p->in->given != NULL && p->in->given->depth != NULL) {
         const int32_t *given = p->in->given->depth + (int64_t)b * (1 + p->m->n_patches);
-        int            n_kept = 0;
-        for (int i = 0; i < n; i++)
-            if (given[1 + p->rows->patch[first + i]] > p->m->pruning_loc.value[k]) chosen[n_kept++] = first + i;
-        return n_kept;
+        for (int i = 0; i < n; i++) c->chosen[i] = given[1 + p->rows->patch[first + i]] > p->m->pruning_loc.value[k];
+        return;
     }
-    for (int i = 0; i < n; i++) scored[i] = (Scored){logits[2 * (first + i - skipped)] - logits[2 * (first + i - skipped) + 1], first + i};
-    qsort(scored, (size_t)n, sizeof *scored, by_score);
-    const int n_kept = p->m->kept[k] < n ? p->m->kept[k] : n;
-    for (int i = 0; i < n_kept; i++) chosen[i] = scored[i].row;
-    return n_kept;
+    for (int i = 0; i < n; i++) {
+        c->at[i]     = i;
+        c->margin[i] = logits[2 * (first + i - skipped)] - logits[2 * (first + i - skipped) + 1];
+    }
+    select_best(n, c->margin, c->at, p->m->kept[k], c->chosen, c->order);
 }
 
 /* Places of the chosen rows in their image, class token 0 included, when every image keeps as many. */
@@ -232,46 +212,53 @@ static void trace_selected(Tape *t, const Pass *p, const OpenRows *next, const i
     tape_trace(t, x, "selected.%d", k);
 }
 
+/* Rows of z that go on after stage k, ascending, packed into next; kept: their places in z. */
+static void keep_rows(Tape *t, Pass *p, int k, const Tensor *logits, OpenRows *next, int32_t *kept) {
+    const uint64_t began = clock_now_ns();
+    Choice         c;
+    if (!open_choice(t, &c, p->m->n_patches)) return;
+    for (int b = 0; b < p->B; b++) {
+        const int32_t first = p->rows->offset[b];
+        int32_t      *depth = p->depth + (int64_t)b * (1 + p->m->n_patches) + 1, n = next->offset[b];
+        choose(p, k, b, logits->data, &c);
+        for (int32_t i = first; i < p->rows->offset[b + 1]; i++) {
+            const bool stays = i == first || c.chosen[i - first - 1];
+            if (i > first) depth[p->rows->patch[i]] = stays ? p->m->depth : p->m->pruning_loc.value[k];
+            if (!stays) continue;
+            next->patch[n] = p->rows->patch[i];
+            kept[n++]      = i;
+        }
+        next->offset[b + 1] = n;
+        p->active[b * (1 + p->n_stages) + k + 1] = n - next->offset[b];
+    }
+    tape_count_time(t, "select", began);
+    trace_selected(t, p, next, kept, k);
+}
+
 /* Inference, stage k: the chosen rows move on, packed. */
 static void drop_rows(Tape *t, Pass *p, int k) {
     const int64_t M = token_rows_count(p->rows);
     OpenRows     *next = open_rows(t, p->B, M, p->in->image_id);     /* outlives the scope */
     scope_open(t, "score_predictor", k);
     OpenRows *patches = open_rows(t, p->B, M, p->in->image_id);
-    int32_t  *index = tape_alloc(t, (size_t)(M + 1) * sizeof *index);
-    Scored   *scored = tape_alloc(t, (size_t)(M + 1) * sizeof *scored);
-    if (next == NULL || patches == NULL || index == NULL || scored == NULL) {
-        p->z = scope_close(t, p->z);
-        return;
-    }
-    int32_t n = 0;
-    for (int b = 0; b < p->B; b++) {
+    int32_t  *index = tape_alloc(t, (size_t)(M + 1) * sizeof *index), *kept = tape_alloc(t, (size_t)(M + 1) * sizeof *kept), n = 0;
+    for (int b = 0; !tape_failed(t) && b < p->B; b++) {
         for (int32_t i = p->rows->offset[b] + 1; i < p->rows->offset[b + 1]; i++) {
             patches->patch[n] = p->rows->patch[i];
             index[n++]        = i;
         }
         patches->offset[b + 1] = n;
     }
-    const Tensor *logits = predict(t, &p->m->predictor[k], op_gather_rows(t, p->z, index, n), NULL, &patches->rows);
     if (!tape_failed(t)) {
-        int32_t *chosen = tape_alloc(t, (size_t)(M + 1) * sizeof *chosen);
-        for (int b = 0; chosen != NULL && b < p->B; b++) {
-            int32_t at = next->offset[b];
-            chosen[at] = p->rows->offset[b];
-            next->offset[b + 1] = at + 1 + choose(p, k, b, logits->data, scored, chosen + at + 1);
-            int32_t *depth = p->depth + (int64_t)b * (1 + p->m->n_patches) + 1;
-            for (int32_t i = p->rows->offset[b] + 1; i < p->rows->offset[b + 1]; i++) depth[p->rows->patch[i]] = p->m->pruning_loc.value[k];
-            for (; at < next->offset[b + 1]; at++) {
-                next->patch[at] = p->rows->patch[chosen[at]];
-                if (next->patch[at] >= 0) depth[next->patch[at]] = p->m->depth;
-            }
-            p->active[b * (1 + p->n_stages) + k + 1] = next->offset[b + 1] - next->offset[b];
-        }
-        if (chosen != NULL) {
-            trace_selected(t, p, next, chosen, k);
-            p->z    = op_gather_rows(t, p->z, chosen, next->offset[p->B]);
-            p->rows = &next->rows;
-        }
+        const Tensor *logits = score(t, p, k, index, n, NULL, &patches->rows);
+        scope_open(t, "select", -1);
+        if (!tape_failed(t)) keep_rows(t, p, k, logits, next, kept);
+        scope_close_many(t, NULL, 0);
+    }
+    if (!tape_failed(t)) {
+        scope_open(t, "gather", -1);
+        p->z    = scope_close(t, op_gather_rows(t, p->z, kept, next->offset[p->B]));
+        p->rows = &next->rows;
     }
     p->z = scope_close(t, p->z);
 }
@@ -301,30 +288,33 @@ static Tensor *ones(Tape *t, int64_t n) {
 /* Training, stage k: decisions of all patches; dropped ones stay as rows. */
 static void decide(Tape *t, Pass *p, int k) {
     const int64_t N = p->m->n_patches, n = p->B * N;
+    const bool    given = p->in->given != NULL && p->in->given->depth != NULL;
     scope_open(t, "score_predictor", k);
-    if (p->in->given != NULL && p->in->given->depth != NULL) {
+    Tensor *logits = given ? NULL : score(t, p, k, p->patch_index, n, p->decision, p->patches);
+    scope_open(t, "select", -1);
+    if (given) {
         p->decision = ones(t, n);
         for (int64_t i = 0; !tape_failed(t) && i < n; i++)
             p->decision->data[i] = p->in->given->depth[i / N * (1 + N) + 1 + i % N] > p->m->pruning_loc.value[k];
     } else {
-        Tensor *logits = predict(t, &p->m->predictor[k], op_gather_rows(t, p->z, p->patch_index, n), p->decision, p->patches);
         p->decision = op_gumbel_keep(t, logits, p->decision, noise_of(t, p, k), p->patches, true);
     }
+    scope_close_many(t, (Tensor **[]){&p->decision}, 1);
+    scope_open(t, "predictor", -1);
     Tensor *ratio = op_squared_error(t, op_mean_pool(t, p->decision, p->patches, 0), p->m->token_ratio.value[k]);
     p->ratio_loss = p->ratio_loss == NULL ? ratio : op_add(t, p->ratio_loss, ratio);
-    p->policy     = op_concat_tokens(t, ones(t, 1), p->decision, p->B);
+    scope_close_many(t, (Tensor **[]){&p->ratio_loss}, 1);
+    scope_open(t, "select", -1);
+    p->policy = op_concat_tokens(t, ones(t, 1), p->decision, p->B);
     for (int64_t i = 0; !tape_failed(t) && i < n; i++) {
         int32_t *depth = &p->depth[i / N * (1 + N) + 1 + i % N];
         if (p->decision->data[i] == 0 && *depth > p->m->pruning_loc.value[k]) *depth = p->m->pruning_loc.value[k];
     }
+    p->policy = scope_close(t, p->policy);
     scope_close_many(t, (Tensor **[]){&p->ratio_loss, &p->policy, &p->decision}, 3);
 }
 
 /* ---- forward ---- */
-
-static double drop_path_of(const DynamicVit *m, const Tape *t, int i) {
-    return m->depth > 1 ? tape_step(t).drop_path * i / (m->depth - 1) : 0;
-}
 
 static bool begin(Tape *t, Pass *p, bool training) {
     const int64_t N = p->m->n_patches;
@@ -386,7 +376,7 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
         char name[32];
         snprintf(name, sizeof name, "blocks.%d", i);
         scope_open(t, "blocks", i);
-        p.z = scope_close(t, training ? vit_block_under_policy(t, &m->block[i], p.z, p.rows, m->num_heads, i, drop_path_of(m, t, i), p.policy, m->policy_eps)
+        p.z = scope_close(t, training ? vit_block_under_policy(t, &m->block[i], p.z, p.rows, m->num_heads, i, vit_drop_path(t, i, m->depth), p.policy, m->policy_eps)
                                       : vit_block(t, &m->block[i], p.z, p.rows, m->num_heads, i, 0, name));
         tape_trace(t, p.z, "%s", name);
     }
@@ -413,23 +403,9 @@ static void image_shape(const void *self, int *channels, int *height, int *width
     *classes  = m->num_classes;
 }
 
-/* A position embedding of another square grid is resampled; nothing else can be. */
 static bool adapt(const void *self, const Param *p, int n_dims, const int64_t dim[], const float *data, Real *out) {
     const DynamicVit *m = self;
-    if (p->tensor != m->pos_embed || n_dims != 3 || dim[0] != 1 || dim[2] != m->embed_dim) return false;
-    const int64_t cells = dim[1] - 1;
-    const int     from = (int)lround(sqrt((double)cells)), to = m->img_size / m->patch_size;
-    if (cells < 1 || (int64_t)from * from != cells || from > 512 || to > 512) return false;
-    vit_resample_positions(1, from, to, m->embed_dim, data, out);
-    return true;
-}
-
-static bool copy(Tensor *to, const Tensor *from, const char *name, Error *err) {
-    if (tensor_count(to) != tensor_count(from))
-        return FAIL(err, name, "has %lld elements, the source %lld", (long long)tensor_count(to), (long long)tensor_count(from));
-    memcpy(to->data, from->data, (size_t)tensor_count(to) * sizeof *to->data);
-    tensor_touch(to);
-    return true;
+    return vit_adapt_positions(m->pos_embed, 1, p, n_dims, dim, data, out);
 }
 
 /* Rule "backbone": everything but the predictors from a vit of the same sizes, as the authors start from a trained DeiT. */
@@ -441,20 +417,13 @@ static bool init_from(void *self, const Model *source, const char *rule, Error *
     if (v->distilled) return FAIL(err, "", "rule backbone takes a vit without a distillation token");
     if (v->depth != m->depth || v->num_heads != m->num_heads)
         return FAIL(err, "", "rule backbone takes a vit of depth %d and %d heads, got %d and %d", m->depth, m->num_heads, v->depth, v->num_heads);
-    struct { Tensor *to, *from; const char *name; } whole[] = {
-        {m->cls_token, v->cls_token, "cls_token"}, {m->pos_embed, v->pos_embed, "pos_embed"}, {m->patch_w, v->patch_w, "patch_embed.proj.weight"},
-        {m->patch_b, v->patch_b, "patch_embed.proj.bias"}, {m->norm_w, v->norm_w, "norm.weight"}, {m->norm_b, v->norm_b, "norm.bias"},
-        {m->head_w, v->head_w, "head.weight"}, {m->head_b, v->head_b, "head.bias"}};
+    const struct { Tensor *to; const char *name; } whole[] = {
+        {m->cls_token, "cls_token"}, {m->pos_embed, "pos_embed"}, {m->patch_w, "patch_embed.proj.weight"}, {m->patch_b, "patch_embed.proj.bias"},
+        {m->norm_w, "norm.weight"}, {m->norm_b, "norm.bias"}, {m->head_w, "head.weight"}, {m->head_b, "head.bias"}};
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
-        if (!copy(whole[i].to, whole[i].from, whole[i].name, err)) return false;
-    for (int i = 0; i < m->depth; i++) {
-        const VitBlock *to = &m->block[i], *from = &v->block[i];
-        Tensor *const   pairs[][2] = {{to->norm1_w, from->norm1_w}, {to->norm1_b, from->norm1_b}, {to->qkv_w, from->qkv_w}, {to->qkv_b, from->qkv_b},
-                                      {to->proj_w, from->proj_w}, {to->proj_b, from->proj_b}, {to->norm2_w, from->norm2_w}, {to->norm2_b, from->norm2_b},
-                                      {to->fc1_w, from->fc1_w}, {to->fc1_b, from->fc1_b}, {to->fc2_w, from->fc2_w}, {to->fc2_b, from->fc2_b}};
-        for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++)
-            if (!copy(pairs[k][0], pairs[k][1], "blocks", err)) return false;
-    }
+        if (!vit_take(whole[i].to, source, 1, false, whole[i].name, err)) return false;
+    for (int i = 0; i < m->depth; i++)
+        if (!vit_take_block(&m->block[i], source, i, 1, false, err)) return false;
     return true;
 }
 

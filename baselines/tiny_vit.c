@@ -99,16 +99,6 @@ static bool prepare(void *self, Error *err) {
 
 /* ---- weights ---- */
 
-static void norm_params(Params *p, Tensor **w, Tensor **b, int C, int depth, const char *prefix, const char *name) {
-    param_add(p, w, (ParamSpec){INIT_ONE, PARAM_PLAIN, depth, 0}, 1, (int64_t[]){C}, "%s%s.weight", prefix, name);
-    param_add(p, b, (ParamSpec){INIT_ZERO, PARAM_PLAIN, depth, 0}, 1, (int64_t[]){C}, "%s%s.bias", prefix, name);
-}
-
-static void linear_params(Params *p, Tensor **w, Tensor **b, int out, int in, int depth, const char *prefix, const char *name) {
-    param_add(p, w, (ParamSpec){INIT_NORMAL_002, PARAM_DECAYED, depth, 0}, 2, (int64_t[]){out, in}, "%s%s.weight", prefix, name);
-    param_add(p, b, (ParamSpec){INIT_ZERO, PARAM_PLAIN, depth, 0}, 1, (int64_t[]){out}, "%s%s.bias", prefix, name);
-}
-
 static void unit_params(ConvBn *u, Params *p, ConvForm form, int stride, int in, int out, Init gain, int depth, const char *prefix,
                         const char *name) {
     char whole[64];
@@ -117,19 +107,22 @@ static void unit_params(ConvBn *u, Params *p, ConvForm form, int stride, int in,
 }
 
 static void block_params(TinyBlock *w, const TinyVit *m, Params *p, int s, int depth, const char *prefix) {
-    const int C = m->embed_dims.value[s], F = tiny_mlp_width(m, s), side = m->window_sizes.value[s];
+    const int C = m->embed_dims.value[s], F = tiny_mlp_width(m, s), side = m->window_sizes.value[s], cells = side * side;
     param_add(p, &w->bias_table, (ParamSpec){INIT_ZERO, PARAM_PLAIN, depth, 0}, 2, (int64_t[]){m->num_heads.value[s], (int64_t)side * side},
               "%sattn.attention_biases", prefix);
-    norm_params  (p, &w->norm_w, &w->norm_b, C, depth, prefix, "attn.norm");
-    linear_params(p, &w->qkv_w, &w->qkv_b, 3 * C, C, depth, prefix, "attn.qkv");
-    linear_params(p, &w->proj_w, &w->proj_b, C, C, depth, prefix, "attn.proj");
-    norm_params  (p, &w->mlp_norm_w, &w->mlp_norm_b, C, depth, prefix, "mlp.norm");
-    linear_params(p, &w->fc1_w, &w->fc1_b, F, C, depth, prefix, "mlp.fc1");
-    linear_params(p, &w->fc2_w, &w->fc2_b, C, F, depth, prefix, "mlp.fc2");
+    w->bias      = cells <= TINY_KEPT_CELLS ? param_derived(p, 3, (int64_t[]){m->num_heads.value[s], cells, cells}) : NULL;
+    w->bias_from = 0;
+    vit_norm_params  (p, &w->norm_w, &w->norm_b, C, depth, prefix, "attn.norm");
+    vit_linear_params(p, &w->qkv_w, &w->qkv_b, 3 * C, C, depth, prefix, "attn.qkv");
+    vit_linear_params(p, &w->proj_w, &w->proj_b, C, C, depth, prefix, "attn.proj");
+    vit_norm_params  (p, &w->mlp_norm_w, &w->mlp_norm_b, C, depth, prefix, "mlp.norm");
+    vit_linear_params(p, &w->fc1_w, &w->fc1_b, F, C, depth, prefix, "mlp.fc1");
+    vit_linear_params(p, &w->fc2_w, &w->fc2_b, C, F, depth, prefix, "mlp.fc2");
     unit_params  (&w->local_conv, p, CONV_DEPTHWISE, 1, C, C, INIT_ONE, depth, prefix, "local_conv");
 }
 
-/* depth, for layer-wise rates: 0 the patch embedding, i+1 block i of all stages, a merging that of the block before it. */
+/* depth: 0 the patch embedding, i+1 block i of all stages, a merging that of the block before it, then the head. Layer-wise rates know
+ * blocks alone: the patch embedding has the first one's, norm and head the last one's. */
 static void each_param(void *self, Params *p) {
     TinyVit *m = self;
     const int C0 = m->embed_dims.value[0], E = tiny_expanded(m), last = m->embed_dims.value[TINY_STAGES - 1];
@@ -137,6 +130,7 @@ static void each_param(void *self, Params *p) {
     char      prefix[48];
     conv_bn_params(&m->conv1, p, CONV_FULL, 2, m->in_chans, C0 / 2, INIT_ONE, 0, "patch_embed.conv1");
     conv_bn_params(&m->conv2, p, CONV_FULL, 2, C0 / 2, C0, INIT_ONE, 0, "patch_embed.conv2");
+    const int stem = params_count(p);
     for (int s = 0; s < TINY_STAGES; s++) {
         if (s > 0) {
             const int in = m->embed_dims.value[s - 1], out = m->embed_dims.value[s];
@@ -157,8 +151,11 @@ static void each_param(void *self, Params *p) {
             unit_params(&m->mbconv[i].conv3, p, CONV_POINT, 1, E, C0, INIT_ZERO, depth, prefix, "conv3");
         }
     }
-    norm_params  (p, &m->norm_w, &m->norm_b, last, depth + 1, "head.", "norm");
-    linear_params(p, &m->head_w, &m->head_b, m->num_classes, last, depth + 1, "head.", "fc");
+    const int head = params_count(p);
+    vit_norm_params(p, &m->norm_w, &m->norm_b, last, depth + 1, "head.", "norm");
+    vit_classifier_params(p, &m->head_w, &m->head_b, m->num_classes, last, depth + 1, "head.fc");
+    for (int i = 0; i < params_count(p); i++)
+        if (i < stem || i >= head) params_at(p, i)->rate_shift = i < stem ? 1 : -1;
 }
 
 /* The official name of timm's: "layers.0.downsample.conv1.c.weight" of "stages.1.downsample.conv1.conv.weight". */
@@ -185,11 +182,6 @@ static bool known_as(const char *name, char other[PARAM_NAME_MAX]) {
 }
 
 /* ---- forward ---- */
-
-/* The drop-path rate grows linearly over the blocks of all stages, as timm's linspace(0, rate, blocks). */
-static double drop_path_of(const TinyVit *m, const Tape *t, int block) {
-    return m->n_blocks > 1 ? tape_step(t).drop_path * block / (m->n_blocks - 1) : 0;
-}
 
 /* For traces: a map as (B,C,H,W), or with channels_last (B,H,W,C). */
 static void trace_map(Tape *t, const Tensor *x, MapShape map, bool channels_last, const char *name) {
@@ -240,17 +232,25 @@ static bool cut_windows(Tape *t, const TinyVit *m, int s, MapShape map, Windows 
     return true;
 }
 
+/* The bias of every pair of cells (heads,n,n). At inference it is made once for each version of its table. */
+static Tensor *bias_of(Tape *t, TinyBlock *w, int side) {
+    if (w->bias == NULL || tape_recording(t) || tape_step(t).training) return op_window_bias(t, w->bias_table, side);
+    if (w->bias_from != w->bias_table->version) tape_backend(t)->window_bias(w->bias_table->dim[0], side, w->bias_table->data, w->bias->data);
+    w->bias_from = w->bias_table->version;
+    return w->bias;
+}
+
 /* z + attention in windows, section 3.1; the norm comes after the padding. */
-static Tensor *window_attention(Tape *t, const TinyBlock *w, Tensor *z, const Windows *windows, int n_heads, const TokenRows *images, int layer,
+static Tensor *window_attention(Tape *t, TinyBlock *w, Tensor *z, const Windows *windows, int n_heads, const TokenRows *images, int layer,
                                 double drop_path) {
     const int E = (int)z->dim[1] / n_heads;
     Tensor   *x = windows->whole ? z : op_gather_rows(t, z, windows->to, token_rows_count(windows->rows));
-    x = op_layer_norm(t, x, w->norm_w, w->norm_b, CONV_BN_EPS);
+    x = op_layer_norm(t, x, w->norm_w, w->norm_b, TINY_NORM_EPS);
     x = op_linear(t, x, w->qkv_w, w->qkv_b, ACTIVATION_NONE, NULL);
     x = op_attention(t, (AttentionInput){.q = {x, 0, 3 * E}, .k = {x, E, 3 * E}, .v = {x, 2 * E, 3 * E}, .n_heads = n_heads, .qk_width = E,
                                          .v_width = E, .scale = 1 / sqrt((double)E), .query_rows = windows->rows, .key_rows = windows->rows,
-                                         .bias = op_window_bias(t, w->bias_table, windows->side)});
-    if (windows->whole && !tape_step(t).training) return op_linear_onto(t, x, w->proj_w, w->proj_b, z);
+                                         .bias = bias_of(t, w, windows->side)});
+    if (windows->whole && !(tape_step(t).training && drop_path > 0)) return op_linear_onto(t, x, w->proj_w, w->proj_b, z);
     x = op_linear(t, x, w->proj_w, w->proj_b, ACTIVATION_NONE, NULL);
     if (!windows->whole) x = op_gather_rows(t, x, windows->from, z->dim[0]);
     return op_drop_path(t, z, x, images, drop_path, layer);
@@ -263,7 +263,7 @@ static Tensor *block(Tape *t, TinyBlock *w, Tensor *z, MapShape map, const Windo
     scope_open(t, "local_conv", -1);
     z = scope_close(t, conv_bn(t, &w->local_conv, z, &map, ACTIVATION_NONE));
     scope_open(t, "mlp", -1);
-    Tensor *x = op_layer_norm(t, z, w->mlp_norm_w, w->mlp_norm_b, CONV_BN_EPS);
+    Tensor *x = op_layer_norm(t, z, w->mlp_norm_w, w->mlp_norm_b, TINY_NORM_EPS);
     x = op_linear(t, x, w->fc1_w, w->fc1_b, ACTIVATION_GELU, NULL);
     x = op_dropout(t, x, images, tape_step(t).dropout, layer);
     if (tape_step(t).training && drop_path > 0) {
@@ -285,7 +285,7 @@ static Tensor *stage(Tape *t, TinyVit *m, int s, Tensor *z, MapShape *map, const
     Windows          windows = {0};
     const bool       ready = images != NULL && (s == 0 || cut_windows(t, m, s, *map, &windows));
     for (int i = 0; ready && i < m->depths.value[s]; i++, (*first)++) {
-        const double rate = drop_path_of(m, t, *first);
+        const double rate = vit_drop_path(t, *first, m->n_blocks);
         scope_open(t, "blocks", i);
         z = scope_close(t, s == 0 ? mbconv(t, &m->mbconv[i], z, *map, images, 2 * *first, rate)
                                   : block(t, &m->block[s][i], z, *map, &windows, m->num_heads.value[s], images, *first, rate));
@@ -317,26 +317,34 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
         return;
     }
     z = op_mean_pool(t, z, rows, 0);
-    z = op_layer_norm(t, z, m->norm_w, m->norm_b, CONV_BN_EPS);
+    z = op_layer_norm(t, z, m->norm_w, m->norm_b, TINY_NORM_EPS);
     out->logits = scope_close(t, op_linear(t, z, m->head_w, m->head_b, ACTIVATION_NONE, NULL));
 }
 
-static void after_step(void *self) {
-    TinyVit *m = self;
-    conv_bn_after_step(&m->conv1);
-    conv_bn_after_step(&m->conv2);
+static void each_unit(TinyVit *m, void (*visit)(ConvBn *, int), int index) {
+    visit(&m->conv1, index);
+    visit(&m->conv2, index);
     for (int i = 0; i < m->depths.value[0]; i++) {
-        conv_bn_after_step(&m->mbconv[i].conv1);
-        conv_bn_after_step(&m->mbconv[i].conv2);
-        conv_bn_after_step(&m->mbconv[i].conv3);
+        visit(&m->mbconv[i].conv1, index);
+        visit(&m->mbconv[i].conv2, index);
+        visit(&m->mbconv[i].conv3, index);
     }
     for (int s = 1; s < TINY_STAGES; s++) {
-        conv_bn_after_step(&m->merge[s].conv1);
-        conv_bn_after_step(&m->merge[s].conv2);
-        conv_bn_after_step(&m->merge[s].conv3);
-        for (int i = 0; i < m->depths.value[s]; i++) conv_bn_after_step(&m->block[s][i].local_conv);
+        visit(&m->merge[s].conv1, index);
+        visit(&m->merge[s].conv2, index);
+        visit(&m->merge[s].conv3, index);
+        for (int i = 0; i < m->depths.value[s]; i++) visit(&m->block[s][i].local_conv, index);
     }
 }
+
+static void after_pass(void *self, int index) { each_unit(self, conv_bn_after_pass, index); }
+
+static void take(ConvBn *u, int index) {
+    (void)index;
+    conv_bn_after_step(u);
+}
+
+static void after_step(void *self) { each_unit(self, take, 0); }
 
 static void image_shape(const void *self, int *channels, int *height, int *width, int *classes) {
     const TinyVit *m = self;
@@ -364,5 +372,5 @@ static bool adapt(const void *self, const Param *p, int n_dims, const int64_t di
 const ModelKind model_tiny_vit = {
     .name = "tiny_vit", .paper = "Wu et al. 2022, TinyViT: Fast Pretraining Distillation for Small Vision Transformers",
     .fields = fields, .presets = presets, .size_bytes = sizeof(TinyVit), .prepare = prepare, .each_param = each_param,
-    .forward = forward, .count = tiny_vit_count, .image_shape = image_shape, .after_step = after_step, .adapt = adapt, .known_as = known_as,
+    .forward = forward, .count = tiny_vit_count, .image_shape = image_shape, .after_pass = after_pass, .after_step = after_step, .adapt = adapt, .known_as = known_as,
 };

@@ -6,6 +6,11 @@
 
 enum { TINY_STAGES = 4, TINY_MAX_DEPTH = 64 };
 
+/* Cells of a window up to which its bias is kept: above, it is many times the weights, and made anew costs no more than to read it. */
+enum { TINY_KEPT_CELLS = 256 };
+
+#define TINY_NORM_EPS 1e-5              /* of its layer norms, as official and timm have it */
+
 typedef struct TinyMbConv { ConvBn conv1, conv2, conv3; } TinyMbConv;      /* 1x1 C -> eC, depthwise, 1x1 eC -> C */
 
 typedef struct TinyMerge { ConvBn conv1, conv2, conv3; } TinyMerge;        /* 1x1 Ci -> Co, depthwise with stride 2, 1x1 Co -> Co */
@@ -15,6 +20,8 @@ typedef struct TinyBlock {
     Tensor *qkv_w, *qkv_b;               /* (3C,C) (3C): head by head q, k, v */
     Tensor *proj_w, *proj_b;             /* (C,C) (C) */
     Tensor *bias_table;                  /* (heads, side^2) */
+    Tensor *bias;                        /* (heads, side^2, side^2) made of it for inference, derived; NULL where it would be large */
+    uint64_t bias_from;                  /* version of the table that bias is made of */
     ConvBn  local_conv;                  /* depthwise */
     Tensor *mlp_norm_w, *mlp_norm_b;     /* (C) */
     Tensor *fc1_w, *fc1_b, *fc2_w, *fc2_b;   /* (F,C) (F) (C,F) (C) */

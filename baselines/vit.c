@@ -7,7 +7,6 @@
  * Departures: dropout sits after the GELU only, at the rate of the training settings (0 in every published recipe). */
 #include "baselines/vit.h"
 
-#include <math.h>
 #include <stdio.h>
 
 enum { PATCHES_MAX = 65536 };
@@ -56,33 +55,14 @@ static const Preset presets[] = {
 
 static bool prepare(void *self, Error *err) {
     Vit *m = self;
-    if (m->num_heads == 0) {
-        const int width = m->embed_dim >= 192 ? 64 : 32;
-        if (m->embed_dim % width != 0)
-            return FAIL(err, "/model/num_heads", "must be given: embed_dim %d is no multiple of %d", m->embed_dim, width);
-        m->num_heads = m->embed_dim / width;
-    }
-    if (m->img_size % m->patch_size != 0)
-        return FAIL(err, "/model/patch_size", "must divide img_size %d, got %d", m->img_size, m->patch_size);
-    if (m->embed_dim % m->num_heads != 0)
-        return FAIL(err, "/model/num_heads", "must divide embed_dim %d, got %d", m->embed_dim, m->num_heads);
-    const int side = m->img_size / m->patch_size;
-    if (side * side > PATCHES_MAX)
-        return FAIL(err, "/model/patch_size", "gives %d patches an image, at most %d are allowed", side * side, PATCHES_MAX);
-    /* timm cuts the fraction off; a ratio that was computed as F/D (15.0/11) may fall short of F by a rounding */
-    m->mlp_width = (int)(m->embed_dim * m->mlp_ratio + 1e-6);
-    if (m->mlp_width < 1) return FAIL(err, "/model/mlp_ratio", "gives an MLP of width 0 at embed_dim %d", m->embed_dim);
-    m->n_patches = side * side;
-    m->n_prefix  = m->distilled ? 2 : 1;
-    return true;
+    m->n_prefix = m->distilled ? 2 : 1;
+    return vit_check_sizes(m->img_size, m->patch_size, m->embed_dim, m->mlp_ratio, &m->num_heads, &m->n_patches, &m->mlp_width, err);
 }
 
 static void each_param(void *self, Params *p) {
     Vit      *m = self;
     const int D = m->embed_dim, P = m->patch_size, C = m->num_classes, last = m->depth + 1;
-    const ParamSpec token = {INIT_NORMAL_1E6, PARAM_PLAIN, 0, 0}, norm_gain = {INIT_ONE, PARAM_PLAIN, last, 0};
-    const ParamSpec zero = {INIT_ZERO, PARAM_PLAIN, last, 0}, weight = {INIT_NORMAL_002, PARAM_DECAYED, last, 0};
-    param_add(p, &m->cls_token, token, 3, (int64_t[]){1, 1, D}, "cls_token");
+    param_add(p, &m->cls_token, (ParamSpec){INIT_NORMAL_1E6, PARAM_PLAIN, 0, 0}, 3, (int64_t[]){1, 1, D}, "cls_token");
     if (m->distilled)
         param_add(p, &m->dist_token, (ParamSpec){INIT_NORMAL_002, PARAM_PLAIN, 0, 0}, 3, (int64_t[]){1, 1, D}, "dist_token");
     param_add(p, &m->pos_embed, (ParamSpec){INIT_NORMAL_002, PARAM_PLAIN, 0, 0}, 3, (int64_t[]){1, m->n_prefix + m->n_patches, D},
@@ -96,19 +76,9 @@ static void each_param(void *self, Params *p) {
         snprintf(prefix, sizeof prefix, "blocks.%d.", i);
         vit_block_params(&m->block[i], p, D, m->mlp_width, i + 1, prefix);
     }
-    param_add(p, &m->norm_w, norm_gain, 1, (int64_t[]){D}, "norm.weight");
-    param_add(p, &m->norm_b, zero, 1, (int64_t[]){D}, "norm.bias");
-    param_add(p, &m->head_w, weight, 2, (int64_t[]){C, D}, "head.weight");
-    param_add(p, &m->head_b, zero, 1, (int64_t[]){C}, "head.bias");
-    if (m->distilled) {
-        param_add(p, &m->head_dist_w, weight, 2, (int64_t[]){C, D}, "head_dist.weight");
-        param_add(p, &m->head_dist_b, zero, 1, (int64_t[]){C}, "head_dist.bias");
-    }
-}
-
-/* Rate of block i: from 0 at the first linearly to the whole at the last, as timm's linspace(0, rate, L). */
-static double drop_path_of(const Vit *m, const Tape *t, int i) {
-    return m->depth > 1 ? tape_step(t).drop_path * i / (m->depth - 1) : 0;
+    vit_norm_params(p, &m->norm_w, &m->norm_b, D, last, "", "norm");
+    vit_classifier_params(p, &m->head_w, &m->head_b, C, D, last, "head");
+    if (m->distilled) vit_classifier_params(p, &m->head_dist_w, &m->head_dist_b, C, D, last, "head_dist");
 }
 
 static Tensor *head(Tape *t, Tensor *z, const TokenRows *rows, int token, Tensor *w, Tensor *b) {
@@ -136,7 +106,7 @@ static void forward(void *self, Tape *t, const ModelInput *in, ModelOutput *out)
         char name[32];
         snprintf(name, sizeof name, "blocks.%d", i);
         scope_open(t, "blocks", i);
-        z = scope_close(t, vit_block(t, &m->block[i], z, rows, m->num_heads, i, drop_path_of(m, t, i), name));
+        z = scope_close(t, vit_block(t, &m->block[i], z, rows, m->num_heads, i, vit_drop_path(t, i, m->depth), name));
         tape_trace(t, z, "%s", name);
     }
     scope_open(t, "head", -1);
@@ -162,15 +132,9 @@ static void image_shape(const void *self, int *channels, int *height, int *width
     *classes  = m->num_classes;
 }
 
-/* A position embedding of another square grid is resampled; nothing else can be. */
 static bool adapt(const void *self, const Param *p, int n_dims, const int64_t dim[], const float *data, Real *out) {
     const Vit *m = self;
-    if (p->tensor != m->pos_embed || n_dims != 3 || dim[0] != 1 || dim[2] != m->embed_dim) return false;
-    const int64_t cells = dim[1] - m->n_prefix;
-    const int     from = (int)lround(sqrt((double)cells)), to = m->img_size / m->patch_size;
-    if (cells < 1 || (int64_t)from * from != cells || from > 512 || to > 512) return false;
-    vit_resample_positions(m->n_prefix, from, to, m->embed_dim, data, out);
-    return true;
+    return vit_adapt_positions(m->pos_embed, m->n_prefix, p, n_dims, dim, data, out);
 }
 
 const ModelKind model_vit = {

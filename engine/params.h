@@ -29,6 +29,8 @@ typedef struct Param {
     int       fan_in;           /* INIT_CONV_DEFAULT of a bias: the weight's; 0: from the dims */
     ParamRole role;
     int       depth;            /* for layer-wise learning rates: 0 embedding, i+1 block i, ... ; -1 head */
+    bool      classifier;       /* depends on the classes: new where a trained model learns others */
+    int       rate_shift;       /* groups by which layer-wise rates place it above depth: stems that go with the first block, say */
     int       uses;             /* how often a pass applies it at most: above 1 it is shared */
     double    lr_scale;         /* of the learning rate; 1 unless training says otherwise */
     int64_t   lr_delay;         /* steps taken at rate 0 before that; optimizer state gathers in them */

@@ -16,10 +16,12 @@ void conv_bn_params(ConvBn *u, Params *p, ConvForm form, int stride, int in, int
     param_add(p, &u->running_var, (ParamSpec){INIT_ONE, PARAM_BUFFER, depth, 0}, 1, each, "%s.bn.running_var", prefix);
     u->batch_mean = param_derived(p, 1, each);
     u->batch_var  = param_derived(p, 1, each);
+    u->next_mean  = param_derived(p, 1, each);
+    u->next_var   = param_derived(p, 1, each);
     u->folded_b   = param_derived(p, 1, each);
     u->folded_w   = form == CONV_DEPTHWISE ? param_derived(p, 2, (int64_t[]){9, out})
                                            : param_derived(p, 2, (int64_t[]){out, (int64_t)k * k * C});
-    if (!params_failed(p)) u->batch_mean->version = u->batch_var->version = 0;       /* nothing in them yet */
+    if (!params_failed(p)) u->batch_mean->version = u->next_mean->version = 0;       /* nothing in them yet */
 }
 
 static void fold(ConvBn *u) {
@@ -56,8 +58,9 @@ Tensor *conv_bn(Tape *t, ConvBn *u, Tensor *x, MapShape *map, Activation activat
         return convolve(t, u, x, from, u->folded_w, u->folded_b, activation);
     }
     x = convolve(t, u, x, from, u->w, NULL, ACTIVATION_NONE);
-    x = op_batch_norm(t, x, u->gain, u->bias, (BatchStatistics){false, u->running_mean, u->running_var, u->batch_mean, u->batch_var}, CONV_BN_EPS);
-    if (tape_step(t).training) u->batch_mean->version = 1;                           /* filled */
+    const bool frozen = !u->gain->needs_grad;
+    x = op_batch_norm(t, x, u->gain, u->bias, (BatchStatistics){frozen, u->running_mean, u->running_var, u->batch_mean, u->batch_var}, CONV_BN_EPS);
+    if (tape_step(t).training && !frozen) u->batch_mean->version = 1;                           /* filled */
     return activation == ACTIVATION_GELU ? op_gelu(t, x) : x;
 }
 
@@ -69,14 +72,26 @@ Tensor *conv_bn_add(Tape *t, ConvBn *u, Tensor *x, MapShape map, Tensor *z, cons
     return op_drop_path(t, z, conv_bn(t, u, x, &map, ACTIVATION_NONE), rows, drop_path, layer);
 }
 
-void conv_bn_after_step(ConvBn *u) {
+static void move(const Tensor *from, const Tensor *batch, Tensor *to) {
+    for (int64_t c = 0; c < to->dim[0]; c++)
+        to->data[c] = (Real)((1 - CONV_BN_MOMENTUM) * (double)from->data[c] + CONV_BN_MOMENTUM * (double)batch->data[c]);
+}
+
+void conv_bn_after_pass(ConvBn *u, int index) {
+    if (index == 0) u->next_mean->version = 0;           /* what a step that was given up had gathered */
     if (u->batch_mean->version == 0) return;
+    const bool further = u->next_mean->version != 0;
+    move(further ? u->next_mean : u->running_mean, u->batch_mean, u->next_mean);
+    move(further ? u->next_var : u->running_var, u->batch_var, u->next_var);
     u->batch_mean->version = 0;
-    for (int64_t c = 0; c < u->gain->dim[0]; c++) {
-        Real *mean = &u->running_mean->data[c], *var = &u->running_var->data[c];
-        *mean = (Real)((1 - CONV_BN_MOMENTUM) * (double)*mean + CONV_BN_MOMENTUM * (double)u->batch_mean->data[c]);
-        *var  = (Real)((1 - CONV_BN_MOMENTUM) * (double)*var + CONV_BN_MOMENTUM * (double)u->batch_var->data[c]);
-    }
+    u->next_mean->version  = 1;
+}
+
+void conv_bn_after_step(ConvBn *u) {
+    if (u->next_mean->version == 0) return;
+    u->next_mean->version = 0;
+    memcpy(u->running_mean->data, u->next_mean->data, (size_t)tensor_count(u->next_mean) * sizeof(Real));
+    memcpy(u->running_var->data, u->next_var->data, (size_t)tensor_count(u->next_var) * sizeof(Real));
     tensor_touch(u->running_mean);
     tensor_touch(u->running_var);
 }

@@ -68,8 +68,6 @@ static bool ignorable(const char *name) {
     return ends_with(name, ".num_batches_tracked") || ends_with(name, ".attention_bias_idxs");
 }
 
-static bool is_head(const char *name) { return strncmp(name, "head.", 5) == 0 || strncmp(name, "head_dist.", 10) == 0; }
-
 static bool same_shape(const SafeEntry *e, const Tensor *t) {
     if (e->n_dims != t->n_dims) return false;
     for (int i = 0; i < t->n_dims; i++)
@@ -230,7 +228,7 @@ bool model_load(Model *m, const char *path, LoadOptions options, char sha256[65]
         if (!is_float(e)) {
             snprintf(text, sizeof text, "is %s", safe_dtype_name(e->dtype));
             complain(&typed, p->name, text);
-        } else if (options.any_head_new && is_head(p->name)) {
+        } else if (options.any_head_new && p->classifier) {
             snprintf(text, sizeof text, "%s left at its initial values, as asked for", p->name);
             complain(&noted, text, "");
         } else if (same_shape(e, p->tensor)) {
@@ -238,7 +236,7 @@ bool model_load(Model *m, const char *path, LoadOptions options, char sha256[65]
         } else if (adapt(m, p, e, err)) {
             snprintf(text, sizeof text, "%s resampled from %s to %s", p->name, has, wants);
             complain(&noted, text, "");
-        } else if (options.new_head && is_head(p->name)) {
+        } else if (options.new_head && p->classifier) {
             snprintf(text, sizeof text, "%s left at its initial values (file has %s, model %s)", p->name, has, wants);
             complain(&noted, text, "");
         } else {

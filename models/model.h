@@ -85,7 +85,11 @@ typedef struct ModelKind {
     void   (*forward)(void *self, Tape *tape, const ModelInput *in, ModelOutput *out);
     void   (*count)(const void *self, const RouteCounts *route, ModelCounts *out);   /* in another file; runs no op */
     void   (*image_shape)(const void *self, int *channels, int *height, int *width, int *classes);
-    /* After every optimizer step: state that is not learned by gradients (buffers). NULL: nothing to do. */
+    /* State that is not learned by gradients (buffers). NULL: nothing to do.
+     *   after_pass  after each training pass of a step, which may have several (accumulation): index counts from 0. What lasts must
+     *               not change yet, for the step may still be given up and be taken again.
+     *   after_step  after every optimizer step. */
+    void   (*after_pass)(void *self, int index);
     void   (*after_step)(void *self);
     /* Initialises from a trained model of another kind by a named rule; false names what cannot be. NULL: never. */
     bool   (*init_from)(void *self, const Model *source, const char *rule, Error *err);

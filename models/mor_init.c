@@ -15,33 +15,6 @@
 typedef enum Rule { STEPWISE, AVERAGE, LOWER, UPPER, RANDOM, N_RULES } Rule;
 static const char *const rules[] = {[STEPWISE] = "stepwise", [AVERAGE] = "average", [LOWER] = "lower", [UPPER] = "upper", [RANDOM] = "random"};
 
-static bool same_shape(const Tensor *a, const Tensor *b) {
-    return a->n_dims == b->n_dims && memcmp(a->dim, b->dim, (size_t)a->n_dims * sizeof *a->dim) == 0;
-}
-
-/* to (+)= factor times the source's tensor of that name */
-static bool take(Tensor *to, const Model *source, double factor, bool add, const char *name, Error *err) {
-    const Param *from = params_find(source->params, name);
-    if (from == NULL) return FAIL(err, name, "the model to start from (%s) has no tensor of this name", source->kind->name);
-    if (!same_shape(to, from->tensor))
-        return FAIL(err, name, "the model to start from has it in another shape: first dimension %lld, this one %lld", (long long)from->tensor->dim[0], (long long)to->dim[0]);
-    for (int64_t i = 0; i < tensor_count(to); i++) to->data[i] = (Real)((add ? (double)to->data[i] : 0) + factor * (double)from->tensor->data[i]);
-    return true;
-}
-
-static bool take_block(VitBlock *b, const Model *source, int layer, double factor, bool add, Error *err) {
-    const struct { Tensor *to; const char *name; } part[] = {
-        {b->norm1_w, "norm1.weight"}, {b->norm1_b, "norm1.bias"}, {b->qkv_w, "attn.qkv.weight"}, {b->qkv_b, "attn.qkv.bias"},
-        {b->proj_w, "attn.proj.weight"}, {b->proj_b, "attn.proj.bias"}, {b->norm2_w, "norm2.weight"}, {b->norm2_b, "norm2.bias"},
-        {b->fc1_w, "mlp.fc1.weight"}, {b->fc1_b, "mlp.fc1.bias"}, {b->fc2_w, "mlp.fc2.weight"}, {b->fc2_b, "mlp.fc2.bias"}};
-    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
-        char name[PARAM_NAME_MAX];
-        snprintf(name, sizeof name, "blocks.%d.%s", layer, part[i].name);
-        if (!take(part[i].to, source, factor, add, name, err)) return false;
-    }
-    return true;
-}
-
 static int layers_of(const Model *source) {
     int  n = 0;
     char name[PARAM_NAME_MAX];
@@ -59,7 +32,7 @@ static bool average(MorVit *m, int k, const Model *source, int a, int n, Error *
         for (int p = 0, taken = 0; p < n && p < unrolled; p++) {
             if (mor_block_at(m, p + (m->middle ? 1 : 0)) != &m->stack[k]) continue;
             if (pass == 0) used++;
-            else if (!take_block(&m->stack[k], source, a + p, 1.0 / used, taken++ > 0, err)) return false;
+            else if (!vit_take_block(&m->stack[k], source, a + p, 1.0 / used, taken++ > 0, err)) return false;
         }
     return used > 0 || FAIL(err, "/model/recursions", "block %d stands for none of the %d layers to average", k, n);
 }
@@ -75,12 +48,12 @@ bool mor_vit_init_from(void *self, const Model *source, const char *rule, Error 
         {m->cls_token, "cls_token"}, {m->pos_embed, "pos_embed"}, {m->patch_w, "patch_embed.proj.weight"}, {m->patch_b, "patch_embed.proj.bias"},
         {m->norm_w, "norm.weight"}, {m->norm_b, "norm.bias"}, {m->head_w, "head.weight"}, {m->head_b, "head.bias"}};
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
-        if (!take(part[i].to, source, 1, false, part[i].name, err)) return false;
-    if (m->middle && (!take_block(&m->first, source, 0, 1, false, err) || !take_block(&m->last, source, layers - 1, 1, false, err))) return false;
+        if (!vit_take(part[i].to, source, 1, false, part[i].name, err)) return false;
+    if (m->middle && (!vit_take_block(&m->first, source, 0, 1, false, err) || !vit_take_block(&m->last, source, layers - 1, 1, false, err))) return false;
     for (int k = 0; k < U && kind != RANDOM; k++) {
         const int stepwise = a + (int)lround(U > 1 ? (double)k * (n - 1) / (U - 1) : (n - 1) / 2.0);
         const int layer    = kind == STEPWISE ? stepwise : kind == LOWER ? a + k : b - U + k;
-        if (kind == AVERAGE ? !average(m, k, source, a, n, err) : !take_block(&m->stack[k], source, layer, 1, false, err)) return false;
+        if (kind == AVERAGE ? !average(m, k, source, a, n, err) : !vit_take_block(&m->stack[k], source, layer, 1, false, err)) return false;
     }
     return true;
 }

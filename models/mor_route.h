@@ -92,7 +92,4 @@ void    router_gates_losses(MorRun *run, int r, Tensor *scores, const Candidates
 /* The same memory, but no gradient flows back (router_detach). */
 Tensor *detached(Tape *tape, Tensor *x);
 
-/* The best k of n by score, ties by lower index: chosen[i] = 1. order: n ints of working memory. */
-void select_best(int n, const Real *score, const int32_t at[], int k, uint8_t chosen[], int32_t order[]);
-
 #endif

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PATCHES_MAX = 1 << 16, BALANCE_AUTO = BALANCE_TARGET + 1 };
+enum { BALANCE_AUTO = BALANCE_TARGET + 1 };
 
 static const char *const sharings[] = {[SHARING_CYCLE] = "cycle", [SHARING_MIDDLE_CYCLE] = "middle_cycle", [SHARING_SEQUENCE] = "sequence", [SHARING_MIDDLE_SEQUENCE] = "middle_sequence", [SHARING_NONE] = "none", NULL};
 static const char *const nets[] = {[NET_AUTO] = "auto", [NET_LINEAR] = "linear", [NET_MLP2] = "mlp2", [NET_MLP3] = "mlp3", [NET_SPATIAL] = "spatial", NULL};
@@ -216,24 +216,10 @@ static bool check_router(MorVit *m, Error *err) {
 static bool prepare(void *self, Error *err) {
     MorVit *m = self;
     m->router = routers[m->router_index];
-    if (m->num_heads == 0) {
-        const int width = m->embed_dim >= 192 ? 64 : 32;
-        if (m->embed_dim % width != 0)
-            return FAIL(err, "/model/num_heads", "must be given: embed_dim %d is no multiple of %d", m->embed_dim, width);
-        m->num_heads = m->embed_dim / width;
-    }
-    if (m->img_size % m->patch_size != 0)
-        return FAIL(err, "/model/patch_size", "must divide img_size %d, got %d", m->img_size, m->patch_size);
-    if (m->embed_dim % m->num_heads != 0)
-        return FAIL(err, "/model/num_heads", "must divide embed_dim %d, got %d", m->embed_dim, m->num_heads);
-    const int side = m->img_size / m->patch_size, unrolled = m->blocks_per_recursion * m->recursions;
-    if (side * side > PATCHES_MAX)
-        return FAIL(err, "/model/patch_size", "gives %d patches an image, at most %d are allowed", side * side, PATCHES_MAX);
-    m->mlp_width = (int)(m->embed_dim * m->mlp_ratio + 1e-6);
-    if (m->mlp_width < 1) return FAIL(err, "/model/mlp_ratio", "gives an MLP of width 0 at embed_dim %d", m->embed_dim);
+    if (!vit_check_sizes(m->img_size, m->patch_size, m->embed_dim, m->mlp_ratio, &m->num_heads, &m->n_patches, &m->mlp_width, err)) return false;
+    const int unrolled = m->blocks_per_recursion * m->recursions;
     if (unrolled > MOR_MAX_STACK)
         return FAIL(err, "/model/recursions", "times blocks_per_recursion must be at most %d, got %d x %d", MOR_MAX_STACK, m->recursions, m->blocks_per_recursion);
-    m->n_patches = side * side;
     m->T         = m->n_patches + 1;
     m->middle    = m->sharing == SHARING_MIDDLE_CYCLE || m->sharing == SHARING_MIDDLE_SEQUENCE;
     m->n_layers  = unrolled + (m->middle ? 2 : 0);
@@ -291,7 +277,7 @@ static int stack_uses(const MorVit *m, int k) {
 static void each_param(void *self, Params *p) {
     MorVit   *m = self;
     const int D = m->embed_dim, P = m->patch_size, C = m->num_classes, F = m->mlp_width, end = m->n_stack + (m->middle ? 3 : 1);
-    const ParamSpec plain = {INIT_NORMAL_002, PARAM_PLAIN, 0, 0}, zero = {INIT_ZERO, PARAM_PLAIN, end, 0};
+    const ParamSpec plain = {INIT_NORMAL_002, PARAM_PLAIN, 0, 0};
     param_add(p, &m->cls_token, (ParamSpec){INIT_NORMAL_1E6, PARAM_PLAIN, 0, 0}, 3, (int64_t[]){1, 1, D}, "cls_token");
     param_add(p, &m->pos_embed, plain, 3, (int64_t[]){1, m->T, D}, "pos_embed");
     param_add(p, &m->patch_w, (ParamSpec){INIT_CONV_DEFAULT, PARAM_DECAYED, 0, 0}, 4, (int64_t[]){D, m->in_chans, P, P}, "patch_embed.proj.weight");
@@ -319,10 +305,8 @@ static void each_param(void *self, Params *p) {
         }
     }
     if (m->balance == BALANCE_LOSSFREE) param_add(p, &m->router_bias, (ParamSpec){INIT_ZERO, PARAM_BUFFER, end, 0}, 1, (int64_t[]){m->recursions}, "router.bias");
-    param_add(p, &m->norm_w, (ParamSpec){INIT_ONE, PARAM_PLAIN, end, 0}, 1, (int64_t[]){D}, "norm.weight");
-    param_add(p, &m->norm_b, zero, 1, (int64_t[]){D}, "norm.bias");
-    param_add(p, &m->head_w, (ParamSpec){INIT_NORMAL_002, PARAM_DECAYED, end, 0}, 2, (int64_t[]){C, D}, "head.weight");
-    param_add(p, &m->head_b, zero, 1, (int64_t[]){C}, "head.bias");
+    vit_norm_params(p, &m->norm_w, &m->norm_b, D, end, "", "norm");
+    vit_classifier_params(p, &m->head_w, &m->head_b, C, D, end, "head");
 }
 
 /* Loss-free balance (Wang et al. 2024): b_j += u sign(mean load - load_j), after every optimizer step. */
@@ -351,15 +335,11 @@ static void slot_open(MorRun *run, KvSlot *slot) {
     slot->last_step = -1;
 }
 
-static double drop_path_of(const MorRun *run, int l) {
-    return run->m->n_layers > 1 ? tape_step(run->tape).drop_path * l / (run->m->n_layers - 1) : 0;
-}
-
 /* Unrolled block l on rows z of step s. Under `all` no slot is needed while every row is active: all keys are fresh. */
 static Tensor *apply_block(MorRun *run, KvSlot slots[], Tensor *h, Tensor *z, int l, int s) {
     MorVit   *m = run->m;
     const int position = mor_stack_position(m, l);
-    BlockUse  use = {.active = run->active, .step = s, .h = h, .layer = l, .drop_path = drop_path_of(run, l)};
+    BlockUse  use = {.active = run->active, .step = s, .h = h, .layer = l, .drop_path = vit_drop_path(run->tape, l, m->n_layers)};
     KvSlot    once;
     if (position >= 0 && m->loop_conditioning > LOOP_STEP_EMBED) use.condition = &m->condition[position];
     if (slots != NULL && (m->kv != KV_ALL || run->active->n < run->all->n)) {
@@ -462,7 +442,7 @@ static Tensor *partial_tail(MorRun *run, Tensor *h) {
         mark[run->active->index[i]] = m->tail_tokens == TAIL_ACTIVE || run->active->rows.patch[i] < 0;
     route_keep(run, &route, mark);
     run->active = route.next;
-    BlockUse use = {.active = route.next, .step = m->n_steps, .h = h, .layer = m->n_layers - 1, .drop_path = drop_path_of(run, m->n_layers - 1)};
+    BlockUse use = {.active = route.next, .step = m->n_steps, .h = h, .layer = m->n_layers - 1, .drop_path = vit_drop_path(t, m->n_layers - 1, m->n_layers)};
     KvSlot   once;
     if (m->tail_tokens == TAIL_CLS || m->kv != KV_ACTIVE) {
         slot_open(run, &once);
@@ -537,15 +517,9 @@ static void image_shape(const void *self, int *channels, int *height, int *width
     *classes  = m->num_classes;
 }
 
-/* A position embedding of another square grid is resampled, as a ViT's. */
 static bool adapt(const void *self, const Param *p, int n_dims, const int64_t dim[], const float *data, Real *out) {
     const MorVit *m = self;
-    if (p->tensor != m->pos_embed || n_dims != 3 || dim[0] != 1 || dim[2] != m->embed_dim) return false;
-    const int64_t cells = dim[1] - 1;
-    const int     from = (int)lround(sqrt((double)cells)), to = m->img_size / m->patch_size;
-    if (cells < 1 || (int64_t)from * from != cells || from > 512 || to > 512) return false;
-    vit_resample_positions(1, from, to, m->embed_dim, data, out);
-    return true;
+    return vit_adapt_positions(m->pos_embed, 1, p, n_dims, dim, data, out);
 }
 
 const ModelKind model_mor_vit = {

@@ -6,24 +6,30 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-static void norm_params(Params *p, Tensor **w, Tensor **b, int D, int depth, const char *prefix, const char *name) {
+void vit_norm_params(Params *p, Tensor **w, Tensor **b, int D, int depth, const char *prefix, const char *name) {
     const int64_t dim[] = {D};
     param_add(p, w, (ParamSpec){INIT_ONE, PARAM_PLAIN, depth, 0}, 1, dim, "%s%s.weight", prefix, name);
     param_add(p, b, (ParamSpec){INIT_ZERO, PARAM_PLAIN, depth, 0}, 1, dim, "%s%s.bias", prefix, name);
 }
 
-static void linear_params(Params *p, Tensor **w, Tensor **b, int out, int in, int depth, const char *prefix, const char *name) {
+void vit_linear_params(Params *p, Tensor **w, Tensor **b, int out, int in, int depth, const char *prefix, const char *name) {
     param_add(p, w, (ParamSpec){INIT_NORMAL_002, PARAM_DECAYED, depth, 0}, 2, (int64_t[]){out, in}, "%s%s.weight", prefix, name);
     param_add(p, b, (ParamSpec){INIT_ZERO, PARAM_PLAIN, depth, 0}, 1, (int64_t[]){out}, "%s%s.bias", prefix, name);
 }
 
+void vit_classifier_params(Params *p, Tensor **w, Tensor **b, int classes, int D, int depth, const char *name) {
+    const int before = params_count(p);
+    vit_linear_params(p, w, b, classes, D, depth, "", name);
+    for (int i = before; i < params_count(p); i++) params_at(p, i)->classifier = true;
+}
+
 void vit_block_params(VitBlock *w, Params *p, int D, int F, int depth, const char *prefix) {
-    norm_params  (p, &w->norm1_w, &w->norm1_b, D, depth, prefix, "norm1");
-    linear_params(p, &w->qkv_w, &w->qkv_b, 3 * D, D, depth, prefix, "attn.qkv");
-    linear_params(p, &w->proj_w, &w->proj_b, D, D, depth, prefix, "attn.proj");
-    norm_params  (p, &w->norm2_w, &w->norm2_b, D, depth, prefix, "norm2");
-    linear_params(p, &w->fc1_w, &w->fc1_b, F, D, depth, prefix, "mlp.fc1");
-    linear_params(p, &w->fc2_w, &w->fc2_b, D, F, depth, prefix, "mlp.fc2");
+    vit_norm_params  (p, &w->norm1_w, &w->norm1_b, D, depth, prefix, "norm1");
+    vit_linear_params(p, &w->qkv_w, &w->qkv_b, 3 * D, D, depth, prefix, "attn.qkv");
+    vit_linear_params(p, &w->proj_w, &w->proj_b, D, D, depth, prefix, "attn.proj");
+    vit_norm_params  (p, &w->norm2_w, &w->norm2_b, D, depth, prefix, "norm2");
+    vit_linear_params(p, &w->fc1_w, &w->fc1_b, F, D, depth, prefix, "mlp.fc1");
+    vit_linear_params(p, &w->fc2_w, &w->fc2_b, D, F, depth, prefix, "mlp.fc2");
 }
 
 /* z + W x + b: fused, unless the branch itself is wanted (trace) or dropped (drop path). */
@@ -61,6 +67,28 @@ Tensor *vit_block(Tape *t, const VitBlock *w, Tensor *z, const TokenRows *rows, 
 Tensor *vit_block_under_policy(Tape *t, const VitBlock *w, Tensor *z, const TokenRows *rows, int n_heads, int layer, double drop_path,
                                Tensor *policy, double eps) {
     return block(t, w, z, rows, n_heads, layer, drop_path, NULL, policy, eps);
+}
+
+double vit_drop_path(const Tape *t, int i, int n) { return n > 1 ? tape_step(t).drop_path * i / (n - 1) : 0; }
+
+enum { PATCHES_MAX = 1 << 16 };
+
+bool vit_check_sizes(int img_size, int patch_size, int embed_dim, double mlp_ratio, int *num_heads, int *n_patches, int *mlp_width, Error *err) {
+    if (*num_heads == 0) {
+        const int width = embed_dim >= 192 ? 64 : 32;
+        if (embed_dim % width != 0) return FAIL(err, "/model/num_heads", "must be given: embed_dim %d is no multiple of %d", embed_dim, width);
+        *num_heads = embed_dim / width;
+    }
+    if (img_size % patch_size != 0) return FAIL(err, "/model/patch_size", "must divide img_size %d, got %d", img_size, patch_size);
+    if (embed_dim % *num_heads != 0) return FAIL(err, "/model/num_heads", "must divide embed_dim %d, got %d", embed_dim, *num_heads);
+    const int side = img_size / patch_size;
+    if (side * side > PATCHES_MAX)
+        return FAIL(err, "/model/patch_size", "gives %d patches an image, at most %d are allowed", side * side, PATCHES_MAX);
+    /* timm cuts the fraction off; a ratio that was computed as F/D (15.0/11) may fall short of F by a rounding */
+    *mlp_width = (int)(embed_dim * mlp_ratio + 1e-6);
+    if (*mlp_width < 1) return FAIL(err, "/model/mlp_ratio", "gives an MLP of width 0 at embed_dim %d", embed_dim);
+    *n_patches = side * side;
+    return true;
 }
 
 const TokenRows *vit_rows(Tape *tape, int B, int n_prefix, int n_patches, const int64_t *image_id) {
@@ -130,4 +158,14 @@ void vit_resample_positions(int n_prefix, int from, int to, int D, const float *
             }
         }
     }
+}
+
+bool vit_adapt_positions(const Tensor *pos_embed, int n_prefix, const Param *p, int n_dims, const int64_t dim[], const float *data, Real *out) {
+    const int D = (int)pos_embed->dim[2];
+    if (p->tensor != pos_embed || n_dims != 3 || dim[0] != 1 || dim[2] != D) return false;
+    const int64_t cells = dim[1] - n_prefix;
+    const int     from = (int)lround(sqrt((double)cells)), to = (int)lround(sqrt((double)(pos_embed->dim[1] - n_prefix)));
+    if (cells < 1 || (int64_t)from * from != cells || from > MAX_GRID || to > MAX_GRID) return false;
+    vit_resample_positions(n_prefix, from, to, D, data, out);
+    return true;
 }

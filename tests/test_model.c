@@ -434,6 +434,38 @@ static void a_classifier_for_other_classes_stays_new_whatever_its_size(void **st
     model_destroy(untouched);
 }
 
+/* Every kind: other classes make the classifier new, and nothing else, whatever its name begins with. */
+static void the_classifier_alone_is_new_in_every_kind(void **state) {
+    (void)state;
+    static const char *const presets[] = {"vit_d64_l6_p4_28", "mor_d64_c2x3_p7_lin_28", "dynamicvit_d64_l6_p7_0.7_28", "tiny_vit_d32_28"};
+    for (size_t k = 0; k < sizeof presets / sizeof *presets; k++)
+        for (int same = 0; same < 2; same++) {
+            Model *m = NULL, *n = NULL, *untouched = NULL;
+            Error  err = {0};
+            char   warning[512];
+            const char *classes = same ? "" : "num_classes=7";
+            int    n_new = 0;
+            check(model_from_preset(&m, presets[k], "", &err) && model_from_preset(&n, presets[k], classes, &err) && model_from_preset(&untouched, presets[k], classes, &err), &err);
+            params_init(m->params, 1);
+            params_init(n->params, 2);
+            params_init(untouched->params, 2);
+            for (int i = 0; i < params_count(m->params); i++) params_at(m->params, i)->tensor->data[0] += 1;     /* ones and zeros tell apart too */
+            save(m);
+            check(model_load(n, path, (LoadOptions){.new_head = true, .any_head_new = same}, NULL, warning, &err), &err);
+            for (int i = 0; i < params_count(n->params); i++) {
+                const Param  *p     = params_at(n->params, i);
+                const bool    head  = strncmp(p->name, strstr(presets[k], "tiny") != NULL ? "head.fc." : "head.", strstr(presets[k], "tiny") != NULL ? 8 : 5) == 0;
+                const Tensor *equal = params_find((head ? untouched : m)->params, p->name)->tensor;
+                if (memcmp(p->tensor->data, equal->data, (size_t)tensor_count(equal) * sizeof(Real)) != 0) fail_msg("%s: %s", presets[k], p->name);
+                n_new += head;
+            }
+            assert_int_equal(n_new, 2);
+            model_destroy(m);
+            model_destroy(n);
+            model_destroy(untouched);
+        }
+}
+
 static void only_the_classifier_may_be_of_another_size(void **state) {
     (void)state;
     Model *m = vit_of(SMALL, 1);
@@ -566,6 +598,7 @@ int main(void) {
         cmocka_unit_test(a_classifier_of_another_size_is_left_out_on_request_only),
         cmocka_unit_test(a_classifier_of_the_same_size_is_loaded_even_so),
         cmocka_unit_test(a_classifier_for_other_classes_stays_new_whatever_its_size),
+        cmocka_unit_test(the_classifier_alone_is_new_in_every_kind),
         cmocka_unit_test(only_the_classifier_may_be_of_another_size),
         cmocka_unit_test(positions_of_another_grid_are_resampled_with_a_warning),
         cmocka_unit_test(positions_that_are_no_square_grid_are_refused),

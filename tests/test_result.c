@@ -471,6 +471,67 @@ static void parts_of_routing_are_summed_over_all_layers_and_do_not_overlap(void 
     free(p);
 }
 
+static int64_t part_macs(const json_t *parts, const char *name, bool *there) {
+    const json_t *one;
+    size_t        i;
+    *there = false;
+    json_array_foreach(parts, i, one) {
+        if (strcmp(json_string_value(json_object_get(one, "part")), name) != 0) continue;
+        *there = true;
+        return json_integer_value(json_object_get(one, "macs"));
+    }
+    return 0;
+}
+
+/* What the closed form gives the router is the line of the router, or of the predictor; choosing and moving have theirs. */
+static void every_kind_that_routes_has_its_cost_as_lines_of_its_own(void **state) {
+    (void)state;
+    static const char *const overrides[] = {"", "router=token", "router=layer", "router=random_gated capacity=linear"};
+    int n = 0;
+    for (int i = 0; preset_name(i, NULL) != NULL; i++)
+        for (int k = 0; k < 4; k++) {
+            const char  *preset = preset_name(i, NULL);
+            Model       *model  = NULL;
+            Tape        *tape   = NULL;
+            Error        err    = {0};
+            const size_t length = strlen(preset);
+            if (length < 3 || strcmp(preset + length - 3, "_28") != 0 || (k > 0 && (strstr(preset, "mor_") == NULL || strstr(preset, "_full_") == NULL))) continue;
+            good(model_from_preset(&model, preset, overrides[k], &err), &err);
+            params_init(model->params, 1);
+            good(tape_create(&tape, backend_default(), &err), &err);
+            tape_begin(tape, false, (TapeStep){0});
+            Tensor     *x = sample_tensor(tape, 0, 4, (int64_t[]){1, 1, 28, 28});
+            ModelOutput y;
+            ModelCounts counts;
+            RouteCounts route = {0};
+            model->kind->forward(model->self, tape, &(ModelInput){.images = x, .image_id = (int64_t[]){0}}, &y);
+            route.n_steps = y.active != NULL ? y.n_steps : 0;
+            for (int s = 0; s < route.n_steps; s++) route.active[s] = y.active[s];
+            model->kind->count(model->self, &route, &counts);
+            if (counts.macs_router > 0) {
+                JsonSink root;
+                json_t  *out = NULL;
+                bool     router, predictor, select, gather;
+                json_sink_begin(&root);
+                result_put_profile(&root, tape_profile(tape), 1, 1);
+                good(json_sink_finish(&root, &out, &err), &err);
+                const json_t *parts = json_object_get(out, "parts");
+                const int64_t macs  = part_macs(parts, "router", &router) + part_macs(parts, "predictor", &predictor);
+                part_macs(parts, "select", &select);
+                part_macs(parts, "gather", &gather);
+                if (macs != counts.macs_router || router == predictor || !select)
+                    fail_msg("%s %s: %lld MACs in parts, %lld by the closed form; select %s", preset, overrides[k], (long long)macs, (long long)counts.macs_router,
+                             select ? "there" : "missing");
+                if (strstr(preset, "dynamicvit") != NULL) assert_true(gather);
+                n++;
+                json_decref(out);
+            }
+            tape_destroy(tape);
+            model_destroy(model);
+        }
+    assert_true(n >= 10);
+}
+
 static void unknown_keys_are_tolerated(void **state) {
     (void)state;
     Error   err = {0};
@@ -618,6 +679,7 @@ int main(void) {
         cmocka_unit_test(a_result_without_any_one_of_its_numbers_is_refused),
         cmocka_unit_test(a_result_without_any_one_of_its_blocks_is_refused),
         cmocka_unit_test(parts_of_routing_are_summed_over_all_layers_and_do_not_overlap),
+        cmocka_unit_test(every_kind_that_routes_has_its_cost_as_lines_of_its_own),
         cmocka_unit_test(unknown_keys_are_tolerated),
         cmocka_unit_test(another_run_in_the_directory_is_never_written_over),
         cmocka_unit_test(the_same_command_may_repeat_its_run_and_is_told_it_is_done),

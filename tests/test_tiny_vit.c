@@ -2,6 +2,7 @@
  * resampled biases, settings that cannot be, and the closed-form cost against what ran. */
 #include "baselines/tiny_vit.h"
 #include "harness/train/train.h"
+#include "harness/train/train_groups.h"
 #include "tests/golden_train.h"
 
 #include <unistd.h>
@@ -160,16 +161,122 @@ static void running_statistics_move_only_after_a_step(void **state) {
     const Real before = mean->data[0];
     ModelOutput y;
     assert_true(tape_create(&tape, backend_default(), &err));
-    for (int pass = 0; pass < 2; pass++) {                  /* twice: a step that was given up leaves no trace */
+    golden_check(params_want_grads(m->params, &err), &err);
+    for (int pass = 0; pass < 3; pass++) {                  /* a step that was given up, in a pass or after it, leaves no trace */
         tape_begin(tape, true, (TapeStep){.training = true});
         m->kind->forward(m->self, tape, &(ModelInput){.images = golden_input(tape, f), .image_id = image_ids}, &y);
+        if (pass > 0) m->kind->after_pass(m->self, 0);
         assert_true(mean->data[0] == before);
     }
+    Tensor       *batch = ((TinyVit *)m->self)->conv1.batch_mean;
+    const double  one   = 0.9 * (double)before + 0.1 * (double)batch->data[0];
     m->kind->after_step(m->self);
     const Real after = mean->data[0];
-    assert_true(after != before);
+    assert_true(after != before && after == (Real)one);
     m->kind->after_step(m->self);                           /* without a pass since: nothing to take */
     assert_true(mean->data[0] == after);
+    tape_destroy(tape);
+    safetensors_close(f);
+    model_destroy(m);
+}
+
+/* Bias tables are spread once: a second pass finds them, and one over other tables makes them anew. */
+static void biases_are_made_once_for_each_version_of_their_table(void **state) {
+    (void)state;
+    Model    *m    = golden_model("tiny_vit", 0);
+    SafeFile *f    = golden_expected("tiny_vit");
+    Tape     *tape = NULL;
+    Error     err  = {0};
+    Tensor   *table = params_find(m->params, "stages.1.blocks.0.attn.attention_biases")->tensor;
+    TinyBlock *w   = &((TinyVit *)m->self)->block[1][0];
+    double    logits[20] = {0}, before[20];
+    ModelOutput y;
+    assert_true(tape_create(&tape, backend_default(), &err));
+    for (int changed = 0; changed < 2; changed++) {
+        if (changed) {
+            for (int64_t i = 0; i < tensor_count(table); i++) table->data[i] += (Real)(i % 3);
+            tensor_touch(table);
+        }
+        memcpy(before, logits, sizeof before);
+        run_input(m, tape, f, false, &y);
+        assert_int_equal(profile_kind(tape_profile(tape), "window_bias")->forward.calls, 0);
+        for (int i = 0; i < 20; i++) logits[i] = (double)y.logits->data[i];
+        assert_true(largest_difference(y.logits->data, before, 20) > 1e-3);
+        assert_true(w->bias_from == table->version);
+        run_input(m, tape, f, false, &y);
+        assert_true(largest_difference(y.logits->data, logits, 20) == 0);
+    }
+    run_input(m, tape, f, true, &y);                        /* a recorded pass spreads the table itself */
+    assert_true(profile_kind(tape_profile(tape), "window_bias")->forward.calls > 0);
+    assert_true(largest_difference(y.logits->data, logits, 20) <= 5e-5);
+    tape_destroy(tape);
+    safetensors_close(f);
+    model_destroy(m);
+}
+
+/* One image a pass, two passes a step: 0.9 (0.9 running + 0.1 first) + 0.1 second, and no step more than two of one pass. */
+static void running_statistics_take_every_pass_of_a_step(void **state) {
+    (void)state;
+    Model    *m    = golden_model("tiny_vit_train", 0);
+    Tape     *tape = NULL;
+    Error     err  = {0};
+    SafeFile *f    = golden_expected("tiny_vit_train");
+    const ConvBn *u = &((TinyVit *)m->self)->conv1;
+    float     images[3 * 3 * 56 * 56];
+    int32_t   label[3];
+    TrainSettings s;
+    StepReport    report;
+    const Optimizer  *o;
+    OptimizerSettings settings;
+    fields_default(train_fields, &s);
+    s.accumulate = 2;
+    golden_check(safetensors_to_float(safetensors_find(f, "input"), images, &err), &err);
+    golden_labels(f, label, 3);
+    assert_true(tape_create(&tape, backend_default(), &err) && train_optimizer(&s, &o, &settings, &err));
+    golden_check(params_want_grads(m->params, &err) && params_want_state(m->params, &err), &err);
+    double mean = (double)u->running_mean->data[1], variance = (double)u->running_var->data[1];
+    const double before = mean;
+    for (int index = 0; index < 2; index++) {
+        const TrainBatch one = {images + index * 3 * 56 * 56, label + index, image_ids + index, 1};
+        golden_check(train_pass(m, tape, &s, &(TrainPass){.index = index, .n_steps = 1}, &one, &report, &err), &err);
+        mean     = 0.9 * mean + 0.1 * (double)u->batch_mean->data[1];
+        variance = 0.9 * variance + 0.1 * (double)u->batch_var->data[1];
+        assert_true((double)u->running_mean->data[1] == before);
+    }
+    train_update(m, tape, &s, o, 1, 1e-3, train_settle(m, tape, &s));
+    assert_true(fabs((double)u->running_mean->data[1] - mean) <= 1e-6 * fmax(1, fabs(mean)));
+    assert_true(fabs((double)u->running_var->data[1] - variance) <= 1e-6 * fmax(1, fabs(variance)));
+    tape_destroy(tape);
+    safetensors_close(f);
+    model_destroy(m);
+}
+
+/* Where gains are frozen, training normalises as inference does and leaves the statistics alone. */
+static void a_frozen_batch_norm_uses_and_keeps_its_running_statistics(void **state) {
+    (void)state;
+    Model    *m    = golden_model("tiny_vit_train", 0);
+    Tape     *tape = NULL;
+    Error     err  = {0};
+    SafeFile *f    = golden_expected("tiny_vit_train");
+    const Tensor *mean = params_find(m->params, "patch_embed.conv1.bn.running_mean")->tensor;
+    const Real    before = mean->data[0];
+    TrainSettings s;
+    ModelOutput   y;
+    double        logits[30] = {0}, plain[30];
+    fields_default(train_fields, &s);
+    assert_true(fields_set_from_text(train_fields, &s, "lr_scale=head=1,*=0", "", &err));
+    golden_check(train_groups_apply(m->params, &s, 1, &err) && params_want_grads(m->params, &err) && tape_create(&tape, backend_default(), &err), &err);
+    for (int training = 0; training < 2; training++) {
+        tape_begin(tape, true, (TapeStep){.training = training});
+        m->kind->forward(m->self, tape, &(ModelInput){.images = golden_input(tape, f), .image_id = image_ids}, &y);
+        memcpy(plain, logits, sizeof plain);
+        assert_true(tensor_count(y.logits) <= 30);
+        for (int64_t i = 0; i < tensor_count(y.logits); i++) logits[i] = (double)y.logits->data[i];
+        if (training) m->kind->after_pass(m->self, 0);
+    }
+    m->kind->after_step(m->self);
+    assert_true(mean->data[0] == before);
+    for (int64_t i = 0; i < tensor_count(y.logits); i++) assert_true(fabs(logits[i] - plain[i]) <= logits_limit);
     tape_destroy(tape);
     safetensors_close(f);
     model_destroy(m);
@@ -346,6 +453,7 @@ static void what_runs_is_what_the_closed_form_says_with_and_without_padding(void
         Model *m = tiny_of(settings[i], &err);
         if (m == NULL) fail_msg("%s %s", err.field, err.message);
         params_init(m->params, 5);
+        golden_check(params_want_grads(m->params, &err), &err);  /* a gain without one is frozen */
         const TinyVit *v = m->self;
         const int      B = (int)i + 1;
         ModelCounts    c;
@@ -387,7 +495,10 @@ int main(void) {
         cmocka_unit_test(logits_and_traces_are_timms_on_every_backend),
         cmocka_unit_test(training_steps_are_timms_on_every_backend),
         cmocka_unit_test(folding_changes_logits_by_rounding_only_and_follows_its_weights),
+        cmocka_unit_test(biases_are_made_once_for_each_version_of_their_table),
         cmocka_unit_test(running_statistics_move_only_after_a_step),
+        cmocka_unit_test(running_statistics_take_every_pass_of_a_step),
+        cmocka_unit_test(a_frozen_batch_norm_uses_and_keeps_its_running_statistics),
         cmocka_unit_test(official_names_load_like_timms),
         cmocka_unit_test(biases_of_another_window_are_resampled),
         cmocka_unit_test(impossible_settings_are_refused_by_name),

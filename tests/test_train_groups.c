@@ -41,6 +41,29 @@ static void rates_fall_by_one_factor_a_block_from_the_head_down(void **state) {
     model_destroy(m);
 }
 
+/* Wu et al.'s fine-tuning: block i of 12 has the rate times 0.8^(11-i), the stem block 0's, a merging that of the block before it, norm and
+ * head 1. Freezing still counts the stem as a group of its own. */
+static void the_rates_of_a_tiny_vit_count_its_blocks_alone(void **state) {
+    (void)state;
+    static const struct { const char *name; int exponent; } at[] = {
+        {"patch_embed.conv1.conv.weight", 11}, {"stages.0.blocks.0.conv1.conv.weight", 11}, {"stages.0.blocks.1.conv3.bn.bias", 10},
+        {"stages.1.downsample.conv2.conv.weight", 10}, {"stages.1.blocks.0.attn.qkv.weight", 9}, {"stages.2.blocks.5.mlp.fc1.bias", 2},
+        {"stages.3.downsample.conv1.conv.weight", 2}, {"stages.3.blocks.1.attn.attention_biases", 0}, {"head.norm.weight", 0}, {"head.fc.weight", 0}};
+    Model *m   = NULL;
+    Error  err = {0};
+    good(model_from_preset(&m, "tiny_vit_d32_28", "", &err), &err);
+    apply(m, "layer_decay=0.8");
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        const double rate = param_of(m, at[i].name)->lr_scale;
+        if (fabs(rate - pow(0.8, at[i].exponent)) > 1e-12) fail_msg("%s has 0.8^%g, not 0.8^%d", at[i].name, log(rate) / log(0.8), at[i].exponent);
+    }
+    apply(m, "freeze_depth=1");
+    assert_true(param_of(m, "patch_embed.conv2.bn.weight")->frozen && !param_of(m, "stages.0.blocks.0.conv1.conv.weight")->frozen);
+    apply(m, "freeze_depth=13");
+    assert_true(param_of(m, "stages.3.blocks.1.mlp.fc2.bias")->frozen && !param_of(m, "head.norm.bias")->frozen);
+    model_destroy(m);
+}
+
 static void a_depth_of_minus_one_is_the_top(void **state) {
     (void)state;
     Params *p   = NULL;
@@ -153,6 +176,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_settings_all_train_at_one_rate),
         cmocka_unit_test(rates_fall_by_one_factor_a_block_from_the_head_down),
+        cmocka_unit_test(the_rates_of_a_tiny_vit_count_its_blocks_alone),
         cmocka_unit_test(a_depth_of_minus_one_is_the_top),
         cmocka_unit_test(the_first_name_that_fits_decides_and_zero_freezes),
         cmocka_unit_test(a_delay_is_in_epochs_and_the_first_name_that_fits_decides),

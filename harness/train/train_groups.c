@@ -65,15 +65,18 @@ static bool all_used(const RuleList *l, Params *params, Error *err) {
 bool train_groups_apply(Params *params, const TrainSettings *s, int64_t steps_per_epoch, Error *err) {
     RuleList scale = {.field = "/train/lr_scale", .what = "FACTOR", .example = "head=10 *=0.1", .most = 1e6};
     RuleList delay = {.field = "/train/lr_delay", .what = "EPOCHS", .example = "score_predictor=0 *=5", .most = 1e5};
-    int      top = 0, n_training = 0;
+    int      top = 0, top_rate = 0, n_training = 0;
     if (!parse(&scale, s->lr_scale, err) || !parse(&delay, s->lr_delay, err)) return false;
-    for (int i = 0; i < params_count(params); i++)
-        if (params_at(params, i)->depth > top) top = params_at(params, i)->depth;
+    for (int i = 0; i < params_count(params); i++) {
+        const Param *p = params_at(params, i);
+        if (p->depth > top) top = p->depth;
+        if (p->depth >= 0 && p->depth + p->rate_shift > top_rate) top_rate = p->depth + p->rate_shift;
+    }
     for (int i = 0; i < params_count(params); i++) {
         Param       *p      = params_at(params, i);
         const int    depth  = p->depth < 0 ? top : p->depth;
         const double factor = value_for(&scale, p->name, 1);
-        p->lr_scale = factor * pow(s->layer_decay, top - depth);
+        p->lr_scale = factor * pow(s->layer_decay, p->depth < 0 ? 0 : top_rate - (depth + p->rate_shift));
         p->lr_delay = (int64_t)ceil(value_for(&delay, p->name, 0) * (double)steps_per_epoch);
         p->frozen   = p->role != PARAM_BUFFER && (factor == 0 || depth < s->freeze_depth);
         n_training += p->role != PARAM_BUFFER && !p->frozen;

@@ -129,6 +129,7 @@ bool train_pass(Model *m, Tape *tape, const TrainSettings *s, const TrainPass *p
     tape_backward(tape, loss);
     if (tape_failed(tape))
         return interrupted(err) ? false : FAIL_STATUS(err, EXIT_MACHINE, "/train/batch_size", "out of memory in a training step of %d images; try a smaller batch", batch->n);
+    if (m->kind->after_pass != NULL) m->kind->after_pass(m->self, pass->index);
     report->loss          = loss->data[0];
     report->correct_count = 0;
     for (int b = 0; b < batch->n; b++)

@@ -6,6 +6,7 @@
  * given.noise: (B,T,L) Gumbel draws. */
 #include "models/mor_route.h"
 
+#include "engine/clock.h"
 #include "engine/rng.h"
 
 #include <math.h>
@@ -35,6 +36,8 @@ static Tensor *gumbel(MorRun *run, int L) {
 static void decide(MorRun *run, const Tensor *z) {
     const int      L     = run->m->n_layers;
     const int32_t *given = run->in->given != NULL ? run->in->given->depth : NULL;
+    const uint64_t began = clock_now_ns();
+    scope_open(run->tape, "select", -1);
     for (int i = 0; i < run->all->n; i++) {
         const Real *logit = z->data + (int64_t)i * L;
         int         best  = 0;
@@ -43,6 +46,8 @@ static void decide(MorRun *run, const Tensor *z) {
         run->depth[i] = given != NULL ? given[i] : run->all->rows.patch[i] < 0 ? L : best + 1;
         CHECK(run->depth[i] >= 1 && run->depth[i] <= L, "token %d is given depth %d of %d", i, run->depth[i], L);
     }
+    tape_count_time(run->tape, "select", began);
+    scope_close_many(run->tape, NULL, 0);
 }
 
 static void embedded(MorRun *run, Tensor *x) {

@@ -5,6 +5,8 @@
  * combine soft (after SoftMoR): no token stops, and the result is sum_r p_r Y^r. */
 #include "models/mor_route.h"
 
+#include "engine/clock.h"
+
 #include <string.h>
 
 static int n_outputs(const MorVit *m) { return m->recursions; }
@@ -19,6 +21,8 @@ static int best_depth(int R, const Real *p, const Real *bias) {
 static void decide(MorRun *run, const Tensor *p) {
     MorVit        *m     = run->m;
     const int32_t *given = run->in->given != NULL ? run->in->given->depth : NULL;
+    const uint64_t began = clock_now_ns();
+    scope_open(run->tape, "select", -1);
     for (int i = 0; i < run->all->n; i++) {
         const bool cls = run->all->rows.patch[i] < 0;
         run->depth[i]  = m->combine == COMBINE_RULE_SOFT ? m->recursions : given != NULL ? given[i] : cls ? m->recursions
@@ -26,6 +30,8 @@ static void decide(MorRun *run, const Tensor *p) {
         CHECK(run->depth[i] >= 1 && run->depth[i] <= m->recursions, "token %d is given depth %d of %d", i, run->depth[i], m->recursions);
         if (run->losses && !cls) m->load[run->depth[i] - 1]++;
     }
+    tape_count_time(run->tape, "select", began);
+    scope_close_many(run->tape, NULL, 0);
 }
 
 static void begin(MorRun *run, Tensor *h) {
