@@ -25,7 +25,8 @@ enum { SWEEP_PATH = 4096 };
 typedef struct Place {
     char      dir[SWEEP_PATH];
     CellState state;
-    char      failure[512];          /* of a cell that failed: what it said */
+    char      failure[512];          /* of a cell that failed: what it said; of one that is invalid: why */
+    bool      invalid;               /* done, but its numbers do not count (warnings_invalidate) */
     bool      mine;                  /* of this shard */
     bool      given_up;              /* failed in this process, or needs one that did */
     double    work_macs, seconds;    /* estimated; seconds NAN: unknown */

@@ -67,11 +67,20 @@ static bool has_checkpoint(const char *dir) {
     return found;
 }
 
-static CellState state_of(const char *dir, char failure[512]) {
+/* "INVALID: unsteady, caching" */
+static void put_reasons(const json_t *run, char text[512]) {
+    const json_t *reasons = report_at(run, "/validity/reasons"), *one;
+    size_t        i, n = (size_t)snprintf(text, 512, "INVALID");
+    json_array_foreach(reasons, i, one)
+        if (n < 480 && json_is_string(one)) n += (size_t)snprintf(text + n, 512 - n, "%s%.60s", i == 0 ? ": " : ", ", json_string_value(one));
+}
+
+static CellState state_of(const char *dir, char failure[512], bool *invalid) {
     char    path[SWEEP_PATH + 32];
     json_t *run   = NULL;
     Error   wrong = {0};
     failure[0] = '\0';
+    *invalid   = false;
     join(path, dir, "run.json");
     if (access(path, F_OK) != 0) return has_checkpoint(dir) ? CELL_BEGUN : CELL_MISSING;
     if (!result_load(&run, path, &wrong)) {
@@ -83,6 +92,9 @@ static CellState state_of(const char *dir, char failure[512]) {
     if (strcmp(status, "ok") != 0) {
         snprintf(failure, 512, "%s%s%.480s", status, message != NULL ? ": " : "", message != NULL ? message : "");
         state = CELL_FAILED;
+    } else if (warnings_invalidate(json_object_get(run, "warnings"), json_object_get(run, "experiment"))) {
+        put_reasons(run, failure);
+        *invalid = true;
     }
     json_decref(run);
     return state;
@@ -116,23 +128,26 @@ static bool adopt(const char *from, const char *dir, Error *err) {
 bool store_look(Sweep *s, int i, Error *err) {
     const Cell *c = &s->e->cell[i];
     Place      *p = &s->at[i];
-    char        name[256], beside[SWEEP_PATH], unused[512];
+    char        name[256], beside[SWEEP_PATH], why[512];
+    bool        invalid;
     find_in(s->dir, c->id, name);
     if (name[0] == '\0') snprintf(name, sizeof name, "%s-%s", c->name, c->id);
     if (snprintf(p->dir, sizeof p->dir, "%s/%s", s->dir, name) >= SWEEP_PATH) return FAIL(err, "--out", "the path is too long");
-    p->state = state_of(p->dir, p->failure);
+    p->state = state_of(p->dir, p->failure, &p->invalid);
     /* timings of another session are not comparable with ours as if they had taken turns */
-    if (p->state == CELL_DONE || p->state == CELL_DAMAGED || c->kind == CELL_TIME || !find_beside(s, c->id, beside) || state_of(beside, unused) != CELL_DONE)
+    if (p->state == CELL_DONE || p->state == CELL_DAMAGED || c->kind == CELL_TIME || !find_beside(s, c->id, beside) || state_of(beside, why, &invalid) != CELL_DONE)
         return true;
     if (!s->take_over) {
-        p->state = CELL_DONE;
+        p->state   = CELL_DONE;
+        p->invalid = invalid;
+        snprintf(p->failure, sizeof p->failure, "%s", why);
         snprintf(p->dir, sizeof p->dir, "%s", beside);
         return true;
     }
     if (p->state == CELL_FAILED && !store_clear_failure(s, i, err)) return false;
     if (!adopt(beside, p->dir, err)) return false;
     if (!s->quiet) fprintf(stderr, "%s: taken over from %s\n", c->name, beside);
-    p->state = state_of(p->dir, p->failure);
+    p->state = state_of(p->dir, p->failure, &p->invalid);
     return true;
 }
 
