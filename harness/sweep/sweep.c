@@ -79,6 +79,7 @@ bool sweep_open(Sweep *s, Experiment *e, const char *dir, Shard shard, bool take
     const char *slash = strrchr(s->dir, '/');
     if (slash == NULL) snprintf(s->root, sizeof s->root, ".");
     else snprintf(s->root, sizeof s->root, "%.*s", slash == s->dir ? 1 : (int)(slash - s->dir), s->dir);
+    if (take_over && !store_choose_locks(s, err)) return false;
     if (!divide(s, shard, err)) return false;
     for (int i = 0; i < e->n_cells; i++) {
         s->at[i].seconds = NAN;
