@@ -31,6 +31,7 @@ typedef struct Bench {
     BenchChoice   choice[MAX_MODELS];    /* batch aside */
     char         *weights_file[MAX_MODELS], *preset[MAX_MODELS], *config[MAX_MODELS], *label[MAX_MODELS];   /* of each: from a list, or NULL */
     BenchArm      arm[MAX_MODELS];
+    Error         unopened[MAX_MODELS];  /* why not; message "" of those that are open */
     BenchCell     cell[MAX_CELLS];
     int           model_of[MAX_CELLS];
     int           n_models, n_cells, batch[MAX_BATCHES], n_batches;
@@ -91,8 +92,10 @@ static bool fits(const char *option, const char *list, int n_models, const char 
         || FAIL(err, option, "must name one %s for each of the %d models; got %d", of_each, n_models, list_length(list));
 }
 
+/* A model that cannot be opened is a failure of its cells; one at least must be. */
 static bool add_models(Bench *b, const ModelLists *l, const DataChoice *data, bool train, Error *err) {
     const int n_models = list_length(l->configs != NULL ? l->configs : l->presets);
+    int       n_open   = 0;
     if (!fits("--weights", l->weights, n_models, "file (- for random)", err) || !fits("--label", l->labels, n_models, "label", err)) return false;
     for (int i = 0; i < n_models; i++) {
         if (b->n_models == MAX_MODELS) return FAIL(err, "--preset", "at most %d models at once", MAX_MODELS);
@@ -103,14 +106,21 @@ static bool add_models(Bench *b, const ModelLists *l, const DataChoice *data, bo
         const bool random = l->weights == NULL || strcmp(b->weights_file[i], "-") == 0;
         b->choice[i] = (BenchChoice){.model = {.preset = b->preset[i], .config = b->config[i], .weights = random ? NULL : b->weights_file[i], .seed = b->s.seed},
                                      .data = *data, .batch = 1, .train = train};
-        if (!bench_arm_open(&b->arm[i], &b->choice[i], true, err)) return false;
+        if (bench_arm_open(&b->arm[i], &b->choice[i], true, &b->unopened[i])) n_open++;
+        else if (n_open == 0 && i + 1 == n_models) *err = b->unopened[0];
     }
-    return true;
+    return n_open > 0;
+}
+
+static const char *file_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
 }
 
 /* How model i is called in tables and directories. */
 static const char *label_of(const Bench *b, int i) {
     if (b->label[i] != NULL) return b->label[i];
+    if (b->arm[i].model == NULL) return b->preset[i] != NULL ? b->preset[i] : file_name(b->config[i]);
     return b->arm[i].model->preset[0] != '\0' ? b->arm[i].model->preset : b->arm[i].model->kind->name;
 }
 
@@ -136,7 +146,7 @@ static bool add_cells(Bench *b, Error *err) {
             if (b->n_cells == MAX_CELLS) return FAIL(err, "", "at most %d models times batch sizes at once", MAX_CELLS);
             b->model_of[b->n_cells] = i;
             BenchCell *c = &b->cell[b->n_cells++];
-            *c = (BenchCell){.arm = &b->arm[i], .batch = b->batch[k], .said = calloc((size_t)b->s.effort.processes, sizeof *c->said)};
+            *c = (BenchCell){.arm = &b->arm[i], .batch = b->batch[k], .failure = b->unopened[i], .said = calloc((size_t)b->s.effort.processes, sizeof *c->said)};
             snprintf(c->label, sizeof c->label, "%s", name);
             if (c->said == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
         }
@@ -316,7 +326,7 @@ static void print_reasons(const Bench *b, Result *const result[]) {
         const char *detail = "";
         int         n = 0, first = 0;
         for (int i = 0; i < b->n_cells; i++) {
-            const json_t *list = result_block(result[i], "warnings")->at, *one;
+            const json_t *list = result[i] != NULL ? result_block(result[i], "warnings")->at : NULL, *one;
             size_t        k;
             json_array_foreach(list, k, one) {
                 if (strcmp(json_string_value(json_object_get(one, "code")), warning_code(w)) != 0) continue;
@@ -349,55 +359,83 @@ static void print_work(const json_t *list, const char *name, const char *title, 
     }
 }
 
+/* Results, each written where --out says so. One that cannot be leaves the others: *wrong is the first of what went wrong, message "" nothing. */
+static void make_results(const Bench *b, Result *result[], Error *wrong) {
+    for (int i = 0; i < b->n_cells; i++) {
+        Error why = {0};
+        char  dir[4400];
+        if (b->out_dir != NULL) cell_dir(b, &b->cell[i], dir);
+        if (cell_result(b, &b->cell[i], &result[i], &why) && (b->out_dir == NULL || result_write(result[i], dir, &why))) continue;
+        if (wrong->message[0] == '\0') *wrong = why;
+    }
+}
+
+static bool print_results(const Bench *b, Result *const result[], Error *err) {
+    bool ok = true, first = true;
+    printf("[\n");
+    for (int i = 0; ok && i < b->n_cells; i++) {
+        if (result[i] == NULL) continue;
+        if (!first) printf(",\n");
+        first = false;
+        ok    = result_print(result[i], err);
+    }
+    if (ok) printf("]\n");
+    return ok;
+}
+
+static void print_layers(const BenchCell *c, Result *r) {
+    const json_t *p = result_block(r, "profile")->at, *op;
+    const double  passes = report_number(p, "/passes_count");
+    double        total  = 0;
+    size_t        k;
+    json_array_foreach(report_at(p, "/ops"), k, op) total += report_number(op, "/elapsed_ns");
+    print_work(report_at(p, "/ops"), "op", "op", c, passes, total);
+    print_work(report_at(p, "/scopes"), "scope", "layer", c, passes, total);
+    print_work(report_at(p, "/parts"), "part", "part of routing", c, passes, total);
+}
+
+static void print_table(const Bench *b, Result *const result[], bool layers) {
+    printf("%-28s %5s %10s %24s %10s %9s %9s %8s %9s %9s  %s\n", b->s.train ? "model (training step)" : "model", "batch", "median ms", "95 % interval", "images/s",
+           "GMAC/img", "params M", "GFLOP/s*", "peak MiB", "proc. MiB", "verdict");
+    for (int i = 0; i < b->n_cells; i++)
+        if (result[i] != NULL) print_row(b, &b->cell[i], result[i]);
+    printf("* executed multiply-accumulates of matrix products and convolutions, 2 operations each, over the median time; peak: of a pass's tensors, without weights;\n"
+           "  proc.: of a whole process; medians and intervals are over %d processes a cell, which took turns\n", b->s.effort.processes);
+    print_reasons(b, result);
+    for (int i = 0; layers && i < b->n_cells; i++)
+        if (result[i] != NULL) print_layers(&b->cell[i], result[i]);
+    if (b->out_dir == NULL) return;
+    fputs("written: ", stdout);
+    escape_terminal(stdout, b->out_dir);
+    fputs("/*/run.json\n", stdout);
+}
+
 static bool report(Bench *b, bool json, bool layers, Error *err) {
-    int n_failed = 0;
-    for (int i = 0; i < b->n_cells; i++) n_failed += b->cell[i].failure.message[0] != '\0';
+    Result *result[MAX_CELLS] = {NULL};
+    Error   wrong = {0};
+    int     n_failed = 0, n_invalid = 0;
+    bool    ok = true;
+    make_results(b, result, &wrong);
+    for (int i = 0; i < b->n_cells; i++) {
+        const bool failed = b->cell[i].failure.message[0] != '\0';
+        n_failed  += failed;
+        n_invalid += !failed && result[i] != NULL && warnings_invalidate(result_block(result[i], "warnings")->at, result_block(result[i], "experiment")->at);
+    }
     if (n_failed == b->n_cells) {                                /* nothing to show */
         *err = b->cell[0].failure;
-        return false;
-    }
-    Result *result[MAX_CELLS] = {NULL};
-    bool    ok = true;
-    for (int i = 0; ok && i < b->n_cells; i++) {
-        char dir[4400];
-        if (b->out_dir != NULL) cell_dir(b, &b->cell[i], dir);
-        ok = cell_result(b, &b->cell[i], &result[i], err) && (b->out_dir == NULL || result_write(result[i], dir, err));
-    }
-    if (ok && json) printf("[\n");
-    else if (ok) printf("%-28s %5s %10s %24s %10s %9s %9s %8s %9s %9s  %s\n", b->s.train ? "model (training step)" : "model", "batch", "median ms", "95 % interval",
-                "images/s", "GMAC/img", "params M", "GFLOP/s*", "peak MiB", "proc. MiB", "verdict");
-    for (int i = 0; ok && i < b->n_cells; i++) {
-        if (json) {
-            ok = result_print(result[i], err);
-            if (i + 1 < b->n_cells) printf(",\n");
-        } else {
-            print_row(b, &b->cell[i], result[i]);
-        }
-    }
-    if (ok && json) printf("]\n");
-    else if (ok) {
-        printf("* executed multiply-accumulates of matrix products and convolutions, 2 operations each, over the median time; peak: of a pass's tensors, without weights;\n"
-               "  proc.: of a whole process; medians and intervals are over %d processes a cell, which took turns\n", b->s.effort.processes);
-        print_reasons(b, result);
-        for (int i = 0; layers && i < b->n_cells; i++) {
-            const json_t *p = result_block(result[i], "profile")->at;
-            const double  passes = report_number(p, "/passes_count");
-            const json_t *op;
-            double        total = 0;
-            size_t        k;
-            json_array_foreach(report_at(p, "/ops"), k, op) total += report_number(op, "/elapsed_ns");
-            print_work(report_at(p, "/ops"), "op", "op", &b->cell[i], passes, total);
-            print_work(report_at(p, "/scopes"), "scope", "layer", &b->cell[i], passes, total);
-            print_work(report_at(p, "/parts"), "part", "part of routing", &b->cell[i], passes, total);
-        }
-        if (b->out_dir != NULL) {
-            fputs("written: ", stdout);
-            escape_terminal(stdout, b->out_dir);
-            fputs("/*/run.json\n", stdout);
-        }
+        ok   = false;
+    } else if (json) {
+        ok = print_results(b, result, err);
+    } else {
+        print_table(b, result, layers);
     }
     for (int i = 0; i < b->n_cells; i++) result_destroy(result[i]);
+    if (ok && wrong.message[0] != '\0') {
+        *err = wrong;
+        return false;
+    }
     if (ok && n_failed > 0) return FAIL_STATUS(err, EXIT_CELLS, "", "%d of %d cells failed", n_failed, b->n_cells);
+    if (ok && n_invalid > 0) return FAIL_STATUS(err, EXIT_CELLS, "", "%d of %d cells are INVALID", n_invalid, b->n_cells);
     return ok;
 }
 
@@ -448,7 +486,7 @@ int cmd_bench(int argc, char **argv, Error *err) {
         {.name = "config", .value = "MODEL.json,...", .help = "models by their settings, instead", .text = &w.config},
         {.name = "label", .value = "NAME,...", .help = "what each model is called in the table and in --out; default: its preset, or its kind", .text = &w.labels},
         {.name = "weights", .value = "FILE,...", .help = "one for each model, - for random; default random", .text = &w.weights},
-        {.name = "data", .value = "NAME|DIR", .help = "real images; default generated ones", .text = &data.name_or_dir},
+        {.name = "data", .value = "NAME|DIR", .help = "real images; default: the block data of --config, else generated ones", .text = &data.name_or_dir},
         {.name = "preprocess", .value = "PRESET", .help = "default: deit for folders, none for named sets", .text = &data.preprocess},
         {.name = "batch", .value = "N,...", .help = "batch sizes, default 1", .text = &w.batches},
         {.name = "train", .help = "time training steps instead of inference", .flag = &b->s.train},

@@ -314,7 +314,7 @@ int cmd_bench_worker(int argc, char **argv, Error *err) {
         {.name = "preset", .value = "NAME", .help = "model by name", .text = &choice.model.preset},
         {.name = "config", .value = "MODEL.json", .help = "model by its settings", .text = &choice.model.config},
         {.name = "weights", .value = "FILE", .help = "default random", .text = &choice.model.weights},
-        {.name = "data", .value = "NAME|DIR", .help = "default generated images", .text = &choice.data.name_or_dir},
+        {.name = "data", .value = "NAME|DIR", .help = "as of bench", .text = &choice.data.name_or_dir},
         {.name = "preprocess", .value = "PRESET", .help = "as of bench", .text = &choice.data.preprocess},
         {.name = "batch", .value = "N", .help = "default 1", .text = &batch},
         {.name = "train", .help = "time training steps", .flag = &choice.train},

@@ -163,7 +163,8 @@ static bool list_experiment(const char *name, const char *path, JsonSink *list, 
         json_put(&sink, "question", question != NULL ? json_string(question) : json_null());
         json_put_count(&sink, "cells_count", e.n_cells);
         json_put_text(&sink, "size", e.size);
-        json_put(&sink, "error", ok ? json_null() : json_string(why));
+        if (ok) json_put(&sink, "error", json_null());
+        else    json_put_text(&sink, "error", why);
     }
     experiment_free(&e);
     return true;

@@ -3,6 +3,7 @@
 #include "harness/commands.h"
 #include "harness/options.h"
 #include "harness/progress.h"
+#include "harness/report/escape.h"
 #include "harness/sweep/sweep.h"
 
 #include <math.h>
@@ -47,7 +48,11 @@ static void print(const Sweep *s) {
         if (c->kind != CELL_TIME && !p->mine) continue;
         if (p->state != CELL_DONE && isfinite(p->seconds)) duration_text(p->seconds, time);
         printf("%-52s %-8s %-8s %10s %9.3f %9.3f\n", c->name, cell_kinds[c->kind], cell_states[p->state], time, (double)c->params / 1e6, (double)c->macs / 1e6);
-        if (p->state == CELL_FAILED || p->state == CELL_DAMAGED) printf("    %s\n", p->failure);
+        if (p->state == CELL_FAILED || p->state == CELL_DAMAGED || p->invalid) {
+            fputs("    ", stdout);
+            escape_terminal(stdout, p->failure);                 /* comes out of a file */
+            putchar('\n');
+        }
     }
     for (size_t k = 0; k < sizeof phases / sizeof *phases; k++) {
         const Sum sum = sum_of(s, phases[k].kind);

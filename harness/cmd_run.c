@@ -1,48 +1,93 @@
 /* morbench run EXPERIMENT.json: trains, evaluates and times what the experiment asks for and is not there yet.
  *
- * Exit status: 0 all of it (of the shard) is done; 4 some cells failed, the others are done; 130, 143 interrupted or out of time with the
- * state saved: the same command goes on. */
+ * Exit status: 0 all of it (of the shard) is done; 4 some cells failed or are INVALID, the others are done; 130, 143 interrupted or out of time
+ * with the state saved: the same command goes on. What failed is tried again by the same command. What is invalid is not: a timing counts beside
+ * those it took turns with, so that a second try would be a session of its own; who wants it removes the directory. */
 #include "engine/clock.h"
 #include "harness/commands.h"
 #include "harness/interrupt.h"
 #include "harness/options.h"
+#include "harness/report/escape.h"
 #include "harness/sweep/sweep.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void count(const Sweep *s, bool timing, int *all, int *done, int *failed) {
+typedef struct Sum { int all, done, failed, invalid; } Sum;
+
+static void count(const Sweep *s, bool timing, Sum *sum) {
     for (int i = 0; i < s->e->n_cells; i++) {
-        if (timing ? s->e->cell[i].kind != CELL_TIME : s->e->cell[i].kind == CELL_TIME || !s->at[i].mine) continue;
-        ++*all;
-        *done   += s->at[i].state == CELL_DONE;
-        *failed += s->at[i].given_up;
+        const Place *p = &s->at[i];
+        if (timing ? s->e->cell[i].kind != CELL_TIME : s->e->cell[i].kind == CELL_TIME || !p->mine) continue;
+        sum->all++;
+        sum->done    += p->state == CELL_DONE;
+        sum->failed  += p->given_up;
+        sum->invalid += p->state == CELL_DONE && p->invalid;
     }
 }
 
-/* What failed, cell by cell, and the sum of it. False, with EXIT_CELLS, when anything did. */
-static bool report_failures(const Sweep *s, bool trains, bool times, bool json, Error *err) {
-    int all = 0, done = 0, failed = 0;
-    if (trains) count(s, false, &all, &done, &failed);
-    if (times) count(s, true, &all, &done, &failed);
-    if (json) {
-        json_t *out = json_pack("{ss ss si si si s[]}", "experiment", s->e->name, "directory", s->dir, "cells_count", all, "done_count", done, "failed_count",
-                                failed, "failed");
-        for (int i = 0; i < s->e->n_cells; i++)
-            if (s->at[i].given_up)
-                json_array_append_new(json_object_get(out, "failed"), json_pack("{ss ss ss ss}", "id", s->e->cell[i].id, "name", s->e->cell[i].name,
-                                                                               "directory", s->at[i].dir, "message", s->at[i].failure));
-        char *text = json_to_text(out);
-        if (text != NULL) fputs(text, stdout);
-        free(text);
-        json_decref(out);
-    } else {
-        for (int i = 0; i < s->e->n_cells; i++)
-            if (s->at[i].given_up) printf("failed: %s: %s\n        %s\n", s->e->cell[i].name, s->at[i].failure, s->at[i].dir);
-        printf("%d of %d cells done, %d failed; %s\n", done, all, failed, s->dir);
+static bool is_failed(const Place *p)  { return p->given_up; }
+static bool is_invalid(const Place *p) { return p->state == CELL_DONE && p->invalid; }
+
+static void put_cells(const Sweep *s, JsonSink *out, const char *key, bool (*is)(const Place *)) {
+    JsonSink list, one;
+    json_put_array(out, key, &list);
+    for (int i = 0; i < s->e->n_cells; i++) {
+        if (!is(&s->at[i])) continue;
+        json_put_object(&list, NULL, &one);
+        json_put_text(&one, "id", s->e->cell[i].id);
+        json_put_text(&one, "name", s->e->cell[i].name);
+        json_put_text(&one, "directory", s->at[i].dir);
+        json_put_text(&one, "message", s->at[i].failure);
     }
-    return failed == 0 || FAIL_STATUS(err, EXIT_CELLS, "", "%d of %d cells failed; the same command tries them again", failed, all);
+}
+
+static bool print_json(const Sweep *s, const Sum *sum, Error *err) {
+    JsonSink out;
+    json_t  *tree = NULL;
+    json_sink_begin(&out);
+    json_put_text(&out, "experiment", s->e->name);
+    json_put_text(&out, "directory", s->dir);
+    json_put_count(&out, "cells_count", sum->all);
+    json_put_count(&out, "done_count", sum->done);
+    json_put_count(&out, "failed_count", sum->failed);
+    json_put_count(&out, "invalid_count", sum->invalid);
+    put_cells(s, &out, "failed", is_failed);
+    put_cells(s, &out, "invalid", is_invalid);
+    const bool ok = json_sink_finish(&out, &tree, err) && json_print(tree, err);
+    json_decref(tree);
+    return ok;
+}
+
+static void print_cells(const Sweep *s, const char *what, bool (*is)(const Place *)) {
+    for (int i = 0; i < s->e->n_cells; i++) {
+        if (!is(&s->at[i])) continue;
+        printf("%s: %s: ", what, s->e->cell[i].name);
+        escape_terminal(stdout, s->at[i].failure);               /* of a file, or of a process's last line */
+        fputs("\n        ", stdout);
+        escape_terminal(stdout, s->at[i].dir);
+        putchar('\n');
+    }
+}
+
+/* What failed and what is invalid, cell by cell, and the sum of it. False, with EXIT_CELLS, when anything did or is. */
+static bool report_cells(const Sweep *s, bool trains, bool times, bool json, Error *err) {
+    Sum sum = {0};
+    if (trains) count(s, false, &sum);
+    if (times) count(s, true, &sum);
+    if (json && !print_json(s, &sum, err)) return false;
+    if (!json) {
+        print_cells(s, "failed", is_failed);
+        print_cells(s, "invalid", is_invalid);
+        printf("%d of %d cells done, %d failed", sum.done, sum.all, sum.failed);
+        if (sum.invalid > 0) printf(", %d invalid", sum.invalid);
+        fputs("; ", stdout);
+        escape_terminal(stdout, s->dir);
+        putchar('\n');
+    }
+    if (sum.failed > 0) return FAIL_STATUS(err, EXIT_CELLS, "", "%d of %d cells failed; the same command tries them again", sum.failed, sum.all);
+    return sum.invalid == 0 || FAIL_STATUS(err, EXIT_CELLS, "", "%d of %d cells are invalid; once their directories are removed, the same command does them anew", sum.invalid, sum.all);
 }
 
 typedef struct Words { const char *size, *shard, *profile, *out, *minutes, *only; } Words;
@@ -59,7 +104,7 @@ static bool run(Experiment *e, Sweep *s, const Words *w, const ExperimentChoice 
         return false;
     if (s->data_missing[0] != '\0') return FAIL(err, "/data", "%s", s->data_missing);
     if ((trains && !sweep_run(s, err)) || (times && !sweep_time(s, err))) return false;
-    return report_failures(s, trains, times, json, err);
+    return report_cells(s, trains, times, json, err);
 }
 
 int cmd_run(int argc, char **argv, Error *err) {

@@ -17,7 +17,7 @@ const ExitStatus exit_statuses[] = {
     {"1", "bad usage or file"},
     {"2", "the machine cannot"},
     {"3", "confident regression"},
-    {"4", "finished, but some cells failed"},
+    {"4", "finished, but some cells failed or are invalid"},
     {"5", "I/O error or corruption"},
     {"130, 143", "interrupted, state saved"},
     {0},

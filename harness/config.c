@@ -3,6 +3,7 @@
 
 #include "baselines/registry.h"
 #include "harness/result.h"
+#include "harness/sweep/experiment.h"
 #include "harness/sweep/vary.h"
 
 #include <stdio.h>
@@ -50,13 +51,17 @@ static void allowed_text(const Field *f, char *text, size_t size) {
     }
 }
 
-static bool wrong_type(const Field *f, const json_t *value, const char *path, Error *err) {
-    char  allowed[256];
+bool config_wrong_type(const json_t *value, const char *allowed, const char *path, Error *err) {
     char *given = json_canonical_text(value);
-    allowed_text(f, allowed, sizeof allowed);
     FAIL(err, path, "must be %s, got %.60s", allowed, given != NULL ? given : "another type");
     free(given);
     return false;
+}
+
+static bool wrong_type(const Field *f, const json_t *value, const char *path, Error *err) {
+    char allowed[256];
+    allowed_text(f, allowed, sizeof allowed);
+    return config_wrong_type(value, allowed, path, err);
 }
 
 const char *config_nearest(const char *const names[], const char *key) {
@@ -368,11 +373,25 @@ bool config_check_caption(const json_t *value, const char *path, Error *err) {
            FAIL(err, path, "must have at most %d bytes, to stand in every figure; got %zu", CONFIG_CAPTION_MAX, json_string_length(value));
 }
 
+bool config_check_weights(const json_t *value, const char *path, Error *err) {
+    return value == NULL || json_is_string(value) || json_is_object(value) || json_is_null(value) || config_wrong_type(value, "a file, or {\"cell\": NAME}", path, err);
+}
+
+/* Of a file that is trained alone nobody else looks at it. */
+static bool check_measure(const json_t *value, const char *path, Error *err) {
+    const char *key;
+    json_t     *setting;
+    if (!json_is_object(value)) return FAIL(err, path, "must be an object {...}");
+    json_object_foreach((json_t *)value, key, setting)
+        if (field_find(measure_fields, key) == NULL) return config_unknown_key(measure_fields, NULL, key, path, err);
+    return true;
+}
+
 static bool check_block(const char *key, const json_t *value, const char *path, Error *err) {
     if (strcmp(key, "question") == 0) return json_is_string(value) || FAIL(err, path, "must be a text");
     if (strcmp(key, "caption") == 0) return config_check_caption(value, path, err);
-    if (strcmp(key, "weights") == 0)
-        return json_is_string(value) || json_is_object(value) || json_is_null(value) || FAIL(err, path, "must be a file, or {\"cell\": NAME}");
+    if (strcmp(key, "weights") == 0) return config_check_weights(value, path, err);
+    if (strcmp(key, "measure") == 0) return check_measure(value, path, err);
     if (config_is_one_of((const char *const[]){"seeds", "cells", "evaluate", NULL}, key)) return json_is_array(value) || FAIL(err, path, "must be a list");
     return json_is_object(value) || FAIL(err, path, "must be an object {...}");
 }

@@ -40,6 +40,10 @@ json_t *settings_to_json(const DataSettings *data, const Model *model, const Tra
 
 /* path/key with the two characters escaped that a JSON pointer reserves. */
 enum { CONFIG_POINTER_MAX = 192, CONFIG_CAPTION_MAX = 100 };
+/* "must be <allowed>, got <value>"; false. */
+bool config_wrong_type(const json_t *value, const char *allowed, const char *path, Error *err);
+/* A file, {"cell": NAME}, null, or nothing. */
+bool config_check_weights(const json_t *value, const char *path, Error *err);
 /* A text that figures have room for. */
 bool config_check_caption(const json_t *value, const char *path, Error *err);
 void config_join_pointer(char text[CONFIG_POINTER_MAX], const char *path, const char *key);

@@ -170,6 +170,26 @@ void result_warn_detail(Result *r, Warning code, const char *format, ...) {
     json_put_text(&warning, "detail", detail);
 }
 
+static bool is_by_chance(const char *code) {
+    static const Warning some[] = {WARN_too_short, WARN_unsteady, WARN_caching, WARN_order_not_random, WARN_parts_disagree, WARN_above_peak};
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++)
+        if (strcmp(warnings[some[i]].code, code) == 0) return true;
+    return false;
+}
+
+bool warnings_invalidate(const json_t *list, const json_t *experiment) {
+    const char *profile = json_string_value(json_object_get(experiment, "profile"));
+    const bool  smoke   = profile != NULL && strcmp(profile, "smoke") == 0;
+    size_t      i;
+    json_t     *one;
+    json_array_foreach(list, i, one) {
+        const char *code = json_string_value(json_object_get(one, "code")), *lowers_to = json_string_value(json_object_get(one, "lowers_to"));
+        if (code == NULL || lowers_to == NULL || strcmp(lowers_to, verdict_names[VERDICT_INVALID]) != 0) continue;
+        if (!smoke || !is_by_chance(code)) return true;
+    }
+    return false;
+}
+
 void result_set_status(Result *r, const char *status, const Error *err) {
     static const char *const known[] = {"ok", "failed", "interrupted", "oom", "timeout"};
     bool found = false;

@@ -159,6 +159,10 @@ int         result_warning_count(const Result *r);
 Verdict     result_verdict(const Result *r);
 const char *verdict_name(Verdict v);   /* "VALID", ... */
 
+/* Whether an exit status has to tell that a run is INVALID: of the blocks "warnings" and "experiment" of a result. The smoke profile shows that it
+ * works and no more, so what chance or a short measurement does to its verdict is not told. */
+bool warnings_invalidate(const json_t *warnings, const json_t *experiment);
+
 /* "ok" is presumed. failed, interrupted, oom, timeout; err may be NULL. A failed run is INVALID (rule V46). */
 void result_set_status(Result *r, const char *status, const Error *err);
 

@@ -45,6 +45,26 @@ bool session_data(Dataset **out, const DataChoice *c, const Model *m, Error *err
                                                .image_size = strcmp(preset, "none") == 0 ? 0 : height, .limit = c->limit, .classes = c->classes}, err);
 }
 
+bool session_config_data(Dataset **out, const char *path, const DataChoice *over, const Model *m, Error *err) {
+    Config       config = {.tree = NULL};
+    DataSettings settings;
+    int          channels, height, width, classes;
+    *out = NULL;
+    if (!json_load_file_checked(&config.tree, path, 0, err)) return false;
+    snprintf(config.path, sizeof config.path, "%s", path);
+    const bool there = config_block(&config, "data") != NULL, ok = !there || config_data(&config, &settings, err);
+    config_release(&config);
+    if (!ok || !there) return ok;
+    m->kind->image_shape(m->self, &channels, &height, &width, &classes);
+    DatasetOptions options = data_settings_options(&settings, false);
+    if (over->split != NULL) options.split = over->split;
+    if (over->preprocess != NULL) options.preprocess = over->preprocess;
+    if (over->classes != NULL) options.classes = over->classes;
+    if (over->limit > 0) options.limit = over->limit;
+    if (options.image_size == 0 && strcmp(options.preprocess, "none") != 0) options.image_size = height;
+    return dataset_open(out, &options, err);
+}
+
 bool session_result_of_machine(Result **out, const char *kind, const json_t *experiment, int argc, char *const *argv, Error *err) {
     static Machine machine;                       /* 40 KB, and the same for the whole process */
     BlasInfo blas;

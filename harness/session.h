@@ -28,6 +28,10 @@ typedef struct DataChoice {
 /* At the model's image size. */
 bool session_data(Dataset **out, const DataChoice *choice, const Model *m, Error *err);
 
+/* The test images of the block "data" in the file the model is of, likewise; what `over` gives besides a name stands above it. *out NULL: there is
+ * no such block. */
+bool session_config_data(Dataset **out, const char *config, const DataChoice *over, const Model *m, Error *err);
+
 /* A result with machine and threads; measuring: threads are pinned unless told not to. experiment is borrowed. */
 bool session_result(Result **out, const char *kind, const json_t *experiment, bool measuring, int argc, char *const *argv, Error *err);
 

@@ -6,7 +6,7 @@
 #
 # small is the committed study: CIFAR-10 from data/cifar10-jpeg or as fetched by `morbench data fetch cifar10`, about twelve hours of one
 # core. Without CIFAR-10, and for smoke (minutes, untrained figures), experiment 1 runs on Fashion-MNIST. MINUTES=90 stops after that long.
-# Exit status: that of the first command that fails; 4 when cells failed.
+# Exit status: that of the first command that fails; 4 when cells failed or are invalid.
 set -u
 cd "$(dirname "$0")/.."
 binary=${BINARY:-build/release/morbench}

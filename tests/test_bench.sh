@@ -181,7 +181,9 @@ holds "each file is a valid result" "$morbench" validate "$dir"/out.d/*/run.json
 holds "the same command replaces them" bench --preset $model --batch 1,2 --out "$dir/out.d"
 refused "another command does not" 1 "give another --out" "$morbench" bench --profile smoke --quiet --threads 2 --preset $model --batch 1,2 --seed 2 --out "$dir/out.d"
 
-holds "less effort than a profile asks for" json short.json --preset $model --profile standard --processes 6 --samples 3 --seconds 0.02 --warmup-seconds 0.05
+refused "less effort than a profile asks for is told by status 4" 4 "^morbench: 1 of 1 cells are INVALID" \
+    "$morbench" bench --json --quiet --threads 2 --preset $model --profile standard --processes 6 --samples 3 --seconds 0.02 --warmup-seconds 0.05
+cp "$dir/out" "$dir/short.json"
 holds "makes the run invalid and names the setting" python3 -c 'import json,sys; r=json.load(open(sys.argv[1]))[0]; sys.exit(not (r["validity"]["verdict"]=="INVALID" and "--processes" in [w for w in r["warnings"] if w["code"]=="too_short"][0]["detail"]))' "$dir/short.json"
 holds "the ceilings of the machine stand beside it" python3 -c 'import json,sys; r=json.load(open(sys.argv[1]))[0]["roofline"]; sys.exit(not (r["fma_peak_flops_2x_per_s"] > 1e8 and r["threads_count"] == 2 and r["memory_read_bytes_per_s"] > 1e7 and 0 < r["peak_ratio"]))' "$dir/short.json"
 

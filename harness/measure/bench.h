@@ -73,7 +73,7 @@ typedef struct BenchArm {
 
 typedef struct BenchChoice {
     ModelChoice model;
-    DataChoice  data;                            /* name NULL: generated images */
+    DataChoice  data;                            /* name NULL: the block data of model.config, else generated images */
     int         batch;
     bool        train;
 } BenchChoice;
@@ -98,7 +98,7 @@ enum { WORKER_FD = 3 };
 /* -- results -- */
 
 typedef struct BenchCell {
-    BenchArm   *arm;                             /* opened without images */
+    BenchArm   *arm;                             /* opened without images; its model NULL where that failed, as failure says */
     char        label[96];
     int         batch;
     json_t    **said;                            /* (n_said) what each process told, with what the parent knows of its turn */

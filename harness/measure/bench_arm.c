@@ -64,8 +64,9 @@ bool bench_arm_open(BenchArm *a, const BenchChoice *c, bool without_images, Erro
     a->model->kind->image_shape(a->model->self, &a->channels, &a->height, &a->width, &a->classes);
     a->image_floats = (int64_t)a->channels * a->height * a->width;
     snprintf(synthetic, sizeof synthetic, "synthetic:%dx%dx%d:%d:%lld", a->height, a->width, a->channels, a->classes, (long long)BENCH_TURNS * c->batch);
+    if (data.name_or_dir == NULL && c->model.config != NULL && !session_config_data(&a->data, c->model.config, &data, a->model, err)) goto failed;
     if (data.name_or_dir == NULL) data.name_or_dir = synthetic;
-    if (!session_data(&a->data, &data, a->model, err) || !model_fits_data(a->model, a->data, c->train, err)) goto failed;
+    if ((a->data == NULL && !session_data(&a->data, &data, a->model, err)) || !model_fits_data(a->model, a->data, c->train, err)) goto failed;
     if (without_images) return true;
     fields_default(train_fields, &a->settings);
     OptimizerSettings unused;

@@ -14,12 +14,16 @@ bool bench_experiment(const BenchSettings *s, const BenchCell *c, json_t **out, 
     const Model *m = c->arm->model;
     json_sink_begin(&root);
     json_put_text(&root, "mode", s->train ? "train_step" : "forward");
-    json_put_text(&root, "model_kind", m->kind->name);
-    json_put_text(&root, "preset", m->preset);
-    json_put_object(&root, "model", &model);
-    result_put_settings(&model, m->kind->fields, m->self);
-    json_put_text(&root, "data", c->arm->data->name);
-    json_put_text(&root, "preprocess", c->arm->data->preprocess_text);
+    if (m != NULL) {
+        json_put_text(&root, "model_kind", m->kind->name);
+        json_put_text(&root, "preset", m->preset);
+        json_put_object(&root, "model", &model);
+        result_put_settings(&model, m->kind->fields, m->self);
+        json_put_text(&root, "data", c->arm->data->name);
+        json_put_text(&root, "preprocess", c->arm->data->preprocess_text);
+    } else {
+        json_put_text(&root, "unopened", c->label);
+    }
     json_put_count(&root, "batch_size_count", c->batch);
     json_put_count(&root, "threads_requested_count", runtime_threads());
     json_put_text(&root, "backend", runtime_backend()->name);
@@ -35,9 +39,9 @@ bool bench_result_begin(Result **out, const BenchSettings *s, const BenchCell *c
     json_t         *experiment = NULL;
     const BenchArm *a          = c->arm;
     /* of a folder it reads every file: once, not for each cell and again for its result */
-    if (a->data->digest[0] == '\0' && !dataset_digest(a->data, a->data->digest, err)) return false;
+    if (a->model != NULL && a->data->digest[0] == '\0' && !dataset_digest(a->data, a->data->digest, err)) return false;
     const bool ok = bench_experiment(s, c, &experiment, err) && session_result_of_machine(out, "bench", experiment, s->argc, s->argv, err)
-                 && result_set_model(*out, a->model, a->weights_sha256, err) && result_set_data(*out, a->data, err);
+                 && (a->model == NULL || (result_set_model(*out, a->model, a->weights_sha256, err) && result_set_data(*out, a->data, err)));
     json_decref(experiment);
     return ok;
 }

@@ -9,6 +9,8 @@
 
 const char *const cell_kinds[] = {"train", "eval", "bench"};
 
+enum { FACTORS_MAX = 1024 };
+
 static const char *const merged_blocks[]  = {"data", "model", "train", "measure", "weights", NULL};
 static const char *const replaced_keys[]  = {"caption", "seeds", "vary", "cells", "evaluate", NULL};
 
@@ -90,7 +92,7 @@ static void disambiguate(json_t *names) {
     json_decref(last);
 }
 
-static void name_factors(Expansion *x, const json_t *cells, const json_t *evaluate, const json_t *vary) {
+static bool name_factors(Expansion *x, const json_t *cells, const json_t *evaluate, const json_t *vary, Error *err) {
     const json_t *entry;
     size_t        i;
     name_pointers(x->names, vary, "");
@@ -99,7 +101,9 @@ static void name_factors(Expansion *x, const json_t *cells, const json_t *evalua
         name_pointers(x->names, innermost("vary", size, entry, NULL), "");
     }
     json_array_foreach(evaluate, i, entry) name_pointers(x->names, json_object_get(entry, "vary"), "test");
+    if (json_object_size(x->names) > FACTORS_MAX) return FAIL(err, "/vary", "at most %d settings may vary in one file, got %zu", FACTORS_MAX, json_object_size(x->names));
     disambiguate(x->names);
+    return true;
 }
 
 /* The factors of one combination behind those of `of`; test: they are test-time ones. */
@@ -171,6 +175,7 @@ static json_t *cell_tree(const Expansion *x, const json_t *entry) {
 static bool draft_cell(Expansion *x, const json_t *entry, int seed_index, bool *more, Error *err) {
     const json_t *own = json_object_get(json_object_get(entry, "sizes"), x->size), *combination;
     const json_t *seeds = innermost("seeds", own, entry, x->root.tree), *vary = innermost("vary", own, entry, x->root.tree);
+    if (seed_index > 0 && (size_t)seed_index >= json_array_size(seeds)) return true;
     json_t       *all = NULL, *tree = cell_tree(x, entry);
     const bool    trained  = json_object_get(tree, "train") != NULL;
     const int     n_seeds  = trained && json_is_array(seeds) ? (int)json_array_size(seeds) : 0;
@@ -267,7 +272,7 @@ static bool expand(Expansion *x, Error *err) {
     size_t        i;
     bool          more = true, ok = true;
     if (!experiment_check_shape(x->root.tree, err)) return false;
-    name_factors(x, cells, evaluate, vary);
+    if (!name_factors(x, cells, evaluate, vary, err)) return false;
     for (int seed = 0; ok && more; seed++) {                     /* seeds last: the first of all cells are worth a look early */
         more = false;
         if (cells == NULL) ok = draft_cell(x, NULL, seed, &more, err);
@@ -318,7 +323,7 @@ bool experiment_load(Experiment *out, const ExperimentChoice *choice, Error *err
     snprintf(out->name, sizeof out->name, "%.*s", dot != NULL ? (int)(dot - base) : (int)strlen(base), base);
     snprintf(out->path, sizeof out->path, "%s", path);
     bool ok = config_load(&x.root, path, 0, NULL, err);
-    ok = ok && ((take_size(&x, choice->size, err) && override_root(&x, err) && expand(&x, err)) || error_in(err, path));
+    ok = ok && ((experiment_check_labels(x.root.tree, err) && take_size(&x, choice->size, err) && override_root(&x, err) && expand(&x, err)) || error_in(err, path));
     if (ok) {
         const char *question = json_string_value(config_block(&x.root, "question")), *caption = json_string_value(config_block(&x.root, "caption"));
         snprintf(out->size, sizeof out->size, "%s", x.size);

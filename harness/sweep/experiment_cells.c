@@ -80,6 +80,7 @@ static bool take_reference(Maker *mk, int draft, Cell *c, const char *block, con
     json_t *holder = block != NULL ? json_object_get(d->config.tree, block) : d->config.tree, *value = json_object_get(holder, key);
     char    where[CONFIG_POINTER_MAX];
     int     found = -1;
+    if (block == NULL && !config_check_weights(value, "/weights", err)) return false;
     if (!json_is_object(value)) return true;
     snprintf(where, sizeof where, "%s%s/%s", block != NULL ? "/" : "", block != NULL ? block : "", key);
     const char *name = json_string_value(json_object_get(value, "cell"));

@@ -141,16 +141,27 @@ void cell_name(Cell *c, const Draft *d, const Model *m) {
 }
 
 json_t *experiment_to_json(const Experiment *e, const char *(*directory)(void *self, int cell), void *self) {
-    json_t *cells = json_array(), *row;
-    size_t  k;
+    JsonSink out, cells, one;
+    json_t  *tree = NULL, *row;
+    size_t   k;
+    json_sink_begin(&out);
+    json_put_text(&out, "schema", "morbench.experiment/1");
+    json_put_text(&out, "experiment", e->name);
+    json_put_text(&out, "size", e->size);
+    json_put_text(&out, "question", e->question);
+    json_put_text(&out, "caption", e->caption);
+    json_put(&out, "factors", json_incref(e->factors));
+    json_put_array(&out, "cells", &cells);
     for (int i = 0; i < e->n_cells; i++) {
         const Cell *c = &e->cell[i];
         json_array_foreach(c->rows, k, row) {
-            json_t *entry = json_pack("{ss ss ss sO}", "id", c->id, "name", c->name, "kind", cell_kinds[c->kind], "factors", row);
-            if (directory != NULL) json_object_set_new(entry, "directory", json_string(directory(self, i)));
-            json_array_append_new(cells, entry);
+            json_put_object(&cells, NULL, &one);
+            json_put_text(&one, "id", c->id);
+            json_put_text(&one, "name", c->name);
+            json_put_text(&one, "kind", cell_kinds[c->kind]);
+            json_put(&one, "factors", json_incref(row));
+            if (directory != NULL) json_put_text(&one, "directory", directory(self, i));
         }
     }
-    return json_pack("{ss ss ss ss ss sO so}", "schema", "morbench.experiment/1", "experiment", e->name, "size", e->size, "question", e->question, "caption", e->caption, "factors",
-                     e->factors, "cells", cells);
+    return json_sink_finish(&out, &tree, NULL) ? tree : NULL;
 }

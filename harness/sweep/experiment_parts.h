@@ -27,6 +27,8 @@ typedef struct Maker {
 /* Whether the file, after its size was taken, has the shape of an experiment; and its sizes, before. */
 bool experiment_check_shape(const json_t *root, Error *err);
 bool experiment_check_sizes(const json_t *sizes, Error *err);
+/* Of the file as it is, before a size replaces what varies: texts for settings that some vary has. */
+bool experiment_check_labels(const json_t *root, Error *err);
 bool experiment_check_seeds(const json_t *seeds, Error *err);
 /* Names that an evaluation is of. */
 bool experiment_check_of(const json_t *of, const json_t *cells, const char *path, Error *err);

@@ -24,6 +24,7 @@ static bool check_keys(const json_t *object, const char *const known[], const ch
         if (strcmp(key, "caption") == 0 && !json_is_null(value) && !config_check_caption(value, where, err)) return false;
         const bool list = config_is_one_of((const char *const[]){"seeds", "cells", "evaluate", NULL}, key);
         if (list && !json_is_array(value) && !json_is_null(value)) return FAIL(err, where, "must be a list");
+        if (strcmp(key, "weights") == 0 && !config_check_weights(value, where, err)) return false;
         const bool block = config_is_one_of((const char *const[]){"data", "model", "train", "measure", "sizes", NULL}, key);
         if (block && !json_is_object(value) && !json_is_null(value)) return FAIL(err, where, "must be an object {...}");
     }
@@ -68,6 +69,7 @@ static bool check_name(const json_t *entry, const char *path, Error *err) {
 static bool check_list(const json_t *list, const char *const keys[], const char *path, Error *err) {
     const json_t *entry;
     size_t        i;
+    if (json_array_size(list) > EXPERIMENT_CELLS_MAX) return FAIL(err, path, "must have at most %d entries, got %zu", EXPERIMENT_CELLS_MAX, json_array_size(list));
     json_array_foreach(list, i, entry) {
         char where[CONFIG_POINTER_MAX], index[24], sizes[CONFIG_POINTER_MAX];
         snprintf(index, sizeof index, "%zu", i);
@@ -99,6 +101,33 @@ bool experiment_check_of(const json_t *of, const json_t *cells, const char *path
 }
 
 bool experiment_check_sizes(const json_t *sizes, Error *err) { return check_sizes(sizes, size_keys, "/sizes", err); }
+
+/* Whether some object in value, at any depth, has the key. */
+static bool has_key(const json_t *value, const char *key) {
+    const char *name;
+    json_t     *member;
+    size_t      i;
+    if (json_object_get(value, key) != NULL) return true;
+    if (json_is_object(value)) json_object_foreach((json_t *)value, name, member)
+        if (strcmp(name, "labels") != 0 && has_key(member, key)) return true;
+    if (json_is_array(value)) json_array_foreach(value, i, member)
+        if (has_key(member, key)) return true;
+    return false;
+}
+
+bool experiment_check_labels(const json_t *root, Error *err) {
+    const json_t *labels = json_object_get(root, "labels");
+    const char   *pointer;
+    json_t       *label;
+    if (json_object_size(labels) > VARY_POINTERS_MAX) return FAIL(err, "/labels", "must be %d at most, got %zu", VARY_POINTERS_MAX, json_object_size(labels));
+    json_object_foreach((json_t *)labels, pointer, label) {
+        char where[CONFIG_POINTER_MAX];
+        config_join_pointer(where, "/labels", pointer);
+        if (!json_is_string(label)) return config_wrong_type(label, "a text", where, err);
+        if (!has_key(root, pointer)) return FAIL(err, where, "must be the JSON pointer of a setting that some vary has; none has \"%.80s\"", pointer);
+    }
+    return true;
+}
 
 bool experiment_check_shape(const json_t *root, Error *err) {
     const json_t *cells = json_object_get(root, "cells");

@@ -74,10 +74,12 @@ bool sweep_open(Sweep *s, Experiment *e, const char *dir, Shard shard, bool take
                                    : snprintf(s->dir, sizeof s->dir, "results/%s%s%s", e->name, usual ? "" : "-", usual ? "" : e->size);
     size_t     end   = strlen(s->dir);
     if (n <= 0 || n >= SWEEP_PATH - 200) return FAIL(err, "--out", "must be a path of at most %d bytes", SWEEP_PATH - 201);
+    if (strchr(s->dir, ',') != NULL) return FAIL(err, "--out", "must be a path without commas, which join the paths of models that are timed; got \"%.200s\"", s->dir);
     while (end > 1 && s->dir[end - 1] == '/') s->dir[--end] = '\0';
     const char *slash = strrchr(s->dir, '/');
     if (slash == NULL) snprintf(s->root, sizeof s->root, ".");
     else snprintf(s->root, sizeof s->root, "%.*s", slash == s->dir ? 1 : (int)(slash - s->dir), s->dir);
+    if (take_over && !store_choose_locks(s, err)) return false;
     if (!divide(s, shard, err)) return false;
     for (int i = 0; i < e->n_cells; i++) {
         s->at[i].seconds = NAN;

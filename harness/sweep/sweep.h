@@ -11,7 +11,7 @@
  *
  * A cell is done when its directory holds a run.json with a good digest and status ok, and by nothing else. Whoever works on a cell
  * holds ROOT/.locks/<id> with flock, and so does the process it starts: a lock ends with its holders, however they end. ROOT is the
- * directory above the experiment's, so that experiments side by side share cells. */
+ * directory above the experiment's, so that experiments side by side share cells; where nothing may be written in it, DIR/.locks does. */
 #ifndef HARNESS_SWEEP_H
 #define HARNESS_SWEEP_H
 
@@ -25,7 +25,8 @@ enum { SWEEP_PATH = 4096 };
 typedef struct Place {
     char      dir[SWEEP_PATH];
     CellState state;
-    char      failure[512];          /* of a cell that failed: what it said */
+    char      failure[512];          /* of a cell that failed: what it said; of one that is invalid: why */
+    bool      invalid;               /* done, but its numbers do not count (warnings_invalidate) */
     bool      mine;                  /* of this shard */
     bool      given_up;              /* failed in this process, or needs one that did */
     double    work_macs, seconds;    /* estimated; seconds NAN: unknown */
@@ -34,7 +35,7 @@ typedef struct Place {
 
 typedef struct Sweep {
     Experiment   *e;
-    char          dir[SWEEP_PATH], root[SWEEP_PATH];
+    char          dir[SWEEP_PATH], root[SWEEP_PATH], locks[SWEEP_PATH + 8];
     Place        *at;                /* one a cell */
     double        macs_per_s;        /* of training; NAN: unknown */
     char          rate_from[160];    /* where that comes from */
@@ -72,6 +73,8 @@ bool store_look(Sweep *s, int i, Error *err);
 /* *fd -1: another process holds it. i STORE_PLAN: DIR/experiment.json; STORE_TIMING: DIR/.timing. */
 enum { STORE_PLAN = -1, STORE_TIMING = -2 };
 bool store_lock(const Sweep *s, int i, int *fd, Error *err);
+/* ROOT/.locks, or where that cannot be written DIR/.locks; made. */
+bool store_choose_locks(Sweep *s, Error *err);
 void store_unlock(const Sweep *s, int i, int fd);
 /* The file of a lock is there: somebody holds it, or was killed. */
 bool store_lock_is_left(const Sweep *s, int i);

@@ -3,6 +3,7 @@
 
 #include "engine/file.h"
 #include "harness/options.h"
+#include "harness/report/escape.h"
 #include "harness/report/report.h"
 #include "harness/result.h"
 #include "harness/session.h"
@@ -36,17 +37,18 @@ static void find_in(const char *dir, const char *id, char name[256]) {
     if (d != NULL) closedir(d);
 }
 
-/* The same in the other experiments' directories. */
+/* The same in the other experiments' directories, of those that are ours: what others put there is not taken over. */
 static bool find_beside(const Sweep *s, const char *id, char path[SWEEP_PATH]) {
     struct dirent *e;
     DIR           *d     = opendir(s->root);
     bool           found = false;
+    struct stat    st;
     while (d != NULL && !found && (e = readdir(d)) != NULL) {
         char dir[SWEEP_PATH], name[256];
         if (e->d_name[0] == '.' || snprintf(dir, sizeof dir, "%s/%s", s->root, e->d_name) >= SWEEP_PATH || strcmp(dir, s->dir) == 0) continue;
         find_in(dir, id, name);
         if (name[0] == '\0' || snprintf(path, SWEEP_PATH, "%s/%s/run.json", dir, name) >= SWEEP_PATH || access(path, F_OK) != 0) continue;
-        found = snprintf(path, SWEEP_PATH, "%s/%s", dir, name) < SWEEP_PATH;
+        found = snprintf(path, SWEEP_PATH, "%s/%s", dir, name) < SWEEP_PATH && stat(path, &st) == 0 && st.st_uid == geteuid();
     }
     if (d != NULL) closedir(d);
     return found;
@@ -67,11 +69,20 @@ static bool has_checkpoint(const char *dir) {
     return found;
 }
 
-static CellState state_of(const char *dir, char failure[512]) {
+/* "INVALID: unsteady, caching" */
+static void put_reasons(const json_t *run, char text[512]) {
+    const json_t *reasons = report_at(run, "/validity/reasons"), *one;
+    size_t        i, n = (size_t)snprintf(text, 512, "INVALID");
+    json_array_foreach(reasons, i, one)
+        if (n < 480 && json_is_string(one)) n += (size_t)snprintf(text + n, 512 - n, "%s%.60s", i == 0 ? ": " : ", ", json_string_value(one));
+}
+
+static CellState state_of(const char *dir, char failure[512], bool *invalid) {
     char    path[SWEEP_PATH + 32];
     json_t *run   = NULL;
     Error   wrong = {0};
     failure[0] = '\0';
+    *invalid   = false;
     join(path, dir, "run.json");
     if (access(path, F_OK) != 0) return has_checkpoint(dir) ? CELL_BEGUN : CELL_MISSING;
     if (!result_load(&run, path, &wrong)) {
@@ -83,6 +94,9 @@ static CellState state_of(const char *dir, char failure[512]) {
     if (strcmp(status, "ok") != 0) {
         snprintf(failure, 512, "%s%s%.480s", status, message != NULL ? ": " : "", message != NULL ? message : "");
         state = CELL_FAILED;
+    } else if (warnings_invalidate(json_object_get(run, "warnings"), json_object_get(run, "experiment"))) {
+        put_reasons(run, failure);
+        *invalid = true;
     }
     json_decref(run);
     return state;
@@ -116,23 +130,26 @@ static bool adopt(const char *from, const char *dir, Error *err) {
 bool store_look(Sweep *s, int i, Error *err) {
     const Cell *c = &s->e->cell[i];
     Place      *p = &s->at[i];
-    char        name[256], beside[SWEEP_PATH], unused[512];
+    char        name[256], beside[SWEEP_PATH], why[512];
+    bool        invalid;
     find_in(s->dir, c->id, name);
     if (name[0] == '\0') snprintf(name, sizeof name, "%s-%s", c->name, c->id);
     if (snprintf(p->dir, sizeof p->dir, "%s/%s", s->dir, name) >= SWEEP_PATH) return FAIL(err, "--out", "the path is too long");
-    p->state = state_of(p->dir, p->failure);
+    p->state = state_of(p->dir, p->failure, &p->invalid);
     /* timings of another session are not comparable with ours as if they had taken turns */
-    if (p->state == CELL_DONE || p->state == CELL_DAMAGED || c->kind == CELL_TIME || !find_beside(s, c->id, beside) || state_of(beside, unused) != CELL_DONE)
+    if (p->state == CELL_DONE || p->state == CELL_DAMAGED || c->kind == CELL_TIME || !find_beside(s, c->id, beside) || state_of(beside, why, &invalid) != CELL_DONE)
         return true;
     if (!s->take_over) {
-        p->state = CELL_DONE;
+        p->state   = CELL_DONE;
+        p->invalid = invalid;
+        snprintf(p->failure, sizeof p->failure, "%s", why);
         snprintf(p->dir, sizeof p->dir, "%s", beside);
         return true;
     }
     if (p->state == CELL_FAILED && !store_clear_failure(s, i, err)) return false;
     if (!adopt(beside, p->dir, err)) return false;
     if (!s->quiet) fprintf(stderr, "%s: taken over from %s\n", c->name, beside);
-    p->state = state_of(p->dir, p->failure);
+    p->state = state_of(p->dir, p->failure, &p->invalid);
     return true;
 }
 
@@ -140,10 +157,25 @@ bool store_look(Sweep *s, int i, Error *err) {
 
 static bool lock_path(const Sweep *s, int i, char path[LOCK_PATH], Error *err) {
     const char *name = strrchr(s->dir, '/');
-    snprintf(path, LOCK_PATH, "%s/.locks", s->root);
-    if (!file_make_dirs(path, err)) return false;
-    if (i >= 0) snprintf(path, LOCK_PATH, "%s/.locks/%s", s->root, s->e->cell[i].id);
-    else        snprintf(path, LOCK_PATH, "%s/.locks/%s-%s", s->root, i == STORE_PLAN ? "plan" : "timing", name != NULL ? name + 1 : s->dir);
+    if (!file_make_dirs(s->locks, err)) return false;
+    if (i >= 0) snprintf(path, LOCK_PATH, "%s/%s", s->locks, s->e->cell[i].id);
+    else        snprintf(path, LOCK_PATH, "%s/%s-%s", s->locks, i == STORE_PLAN ? "plan" : "timing", name != NULL ? name + 1 : s->dir);
+    return true;
+}
+
+bool store_choose_locks(Sweep *s, Error *err) {
+    Error wrong = {0};
+    snprintf(s->locks, sizeof s->locks, "%s/.locks", s->root);
+    if (file_make_output_dir(s->locks, &wrong)) return true;
+    snprintf(s->locks, sizeof s->locks, "%s/.locks", s->dir);
+    if (wrong.exit_status != EXIT_BAD_INPUT || !file_make_output_dir(s->locks, err)) {
+        *err = wrong;
+        return false;
+    }
+    if (s->quiet) return true;
+    fputs("morbench: warning: ", stderr);
+    escape_terminal(stderr, wrong.input);
+    fprintf(stderr, ": %s: locks lie in .locks of the experiment's own directory, which those beside it do not ask\n", wrong.message);
     return true;
 }
 
@@ -207,13 +239,15 @@ void store_weights_path(const Sweep *s, int i, char path[SWEEP_PATH + 32]) {
     else snprintf(path, SWEEP_PATH + 32, "%s", c->weights);
 }
 
-static void put_need(const Sweep *s, int i, CellRole role, json_t *train, const char *model, const char *weights) {
+static bool put_need(const Sweep *s, int i, CellRole role, json_t *train, const char *model, const char *weights, Error *err) {
     char path[SWEEP_PATH + 32];
-    if (s->e->cell[i].need[role] < 0) return;
+    if (s->e->cell[i].need[role] < 0) return true;
+    if (!json_is_utf8(s->at[s->e->cell[i].need[role]].dir)) return FAIL(err, "--out", "must be UTF-8, since the files of cells name others in it");
     join(path, s->at[s->e->cell[i].need[role]].dir, "config.json");
     json_object_set_new(train, model, json_string(path));
     join(path, s->at[s->e->cell[i].need[role]].dir, "weights.safetensors");
     json_object_set_new(train, weights, json_string(path));
+    return true;
 }
 
 /* What the run was begun with that is there as checkpoints: other threads or kernels would make another run of it. */
@@ -239,11 +273,10 @@ bool store_write_config(const Sweep *s, int i, int *threads, char backend[32], E
     file_remove_temporaries(s->at[i].dir);
     if (c->kind == CELL_TRAIN && has_checkpoint(s->at[i].dir)) begun_with(path, threads, backend);
     json_t *config = json_deep_copy(c->config), *train = json_object_get(config, "train");
-    put_need(s, i, NEEDS_TEACHER, train, "teacher", "teacher_weights");
-    put_need(s, i, NEEDS_SOURCE, train, "init_from", "init_from_weights");
+    bool    ok = put_need(s, i, NEEDS_TEACHER, train, "teacher", "teacher_weights", err) && put_need(s, i, NEEDS_SOURCE, train, "init_from", "init_from_weights", err);
     json_object_del(config, "weights");
     json_object_set_new(config, "measure", json_pack("{si ss}", "threads", *threads, "backend", backend));
-    const bool ok = json_save_file(config, path, err);
+    ok = ok && json_save_file(config, path, err);
     json_decref(config);
     return ok;
 }

@@ -65,14 +65,21 @@ static bool is_missing(const Sweep *s, int i) {
     return s->e->cell[i].kind == CELL_TIME && s->at[i].state != CELL_DONE && !s->at[i].given_up;
 }
 
-static const char *data_of(const Cell *c) {
-    if (json_object_get(c->config, "data") == NULL) return "";
-    return c->data.dir[0] != '\0' ? c->data.dir : c->data.name;
+static bool has_data(const Cell *c) { return json_object_get(c->config, "data") != NULL; }
+
+/* Whether they are timed on the same images. */
+static bool same_data(const Cell *a, const Cell *b) {
+    if (has_data(a) != has_data(b)) return false;
+    const DatasetOptions x = data_settings_options(&a->data, false), y = data_settings_options(&b->data, false);
+    return !has_data(a)
+        || (strcmp(x.name_or_dir, y.name_or_dir) == 0 && strcmp(a->data.root, b->data.root) == 0 && strcmp(x.split, y.split) == 0
+            && strcmp(x.preprocess, y.preprocess) == 0 && strcmp(x.classes, y.classes) == 0 && x.image_size == y.image_size && x.limit == y.limit
+            && x.seed == y.seed);
 }
 
 static bool together(const Cell *a, const Cell *b) {
     return a->batch == b->batch && a->threads == b->threads && a->train_step == b->train_step && strcmp(a->profile, b->profile) == 0
-        && strcmp(a->backend, b->backend) == 0 && strcmp(data_of(a), data_of(b)) == 0 && strcmp(a->data.preprocess, b->data.preprocess) == 0;
+        && strcmp(a->backend, b->backend) == 0 && same_data(a, b);
 }
 
 /* What it needs is there; else it is given up with the reason. */
@@ -85,6 +92,8 @@ static bool is_ready(Sweep *s, int i) {
         snprintf(p->failure, sizeof p->failure, "needs the weights of %.100s, which is %s", s->e->cell[need].name, cell_states[s->at[need].state]);
     else if (path[0] != '\0' && access(path, R_OK) != 0)
         snprintf(p->failure, sizeof p->failure, "its weights are not there: %.400s", path);
+    else if (strchr(path, ',') != NULL)
+        snprintf(p->failure, sizeof p->failure, "its weights must be in a path without commas: %.400s", path);
     else return true;
     p->given_up = true;
     return false;
@@ -178,7 +187,6 @@ static bool measure(Sweep *s, const Session *m, int hold, bool *stopped, Error *
     const char *const fixed[] = {"morbench", "--threads", threads, "--backend", c->backend, "bench", "--config", m->configs, "--label", m->labels, "--weights", m->weights,
                                  "--batch", batch, "--profile", c->profile, "--out", dir};
     for (size_t k = 0; k < sizeof fixed / sizeof *fixed; k++) argv[n++] = fixed[k];
-    if (data_of(c)[0] != '\0') argv[n++] = "--data", argv[n++] = data_of(c), argv[n++] = "--preprocess", argv[n++] = c->data.preprocess;
     if (c->train_step) argv[n++] = "--train";
     argv[n] = NULL;
     return child_run(argv, &(Child){prefix, hold, s->deadline_ns, s->quiet}, stopped, err);

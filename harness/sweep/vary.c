@@ -14,6 +14,7 @@ static const char *const forms[]  = {"product", "zip", "around", NULL};
 static bool check_values(const json_t *object, const char *path, Error *err) {
     const char *pointer;
     json_t     *values;
+    if (json_object_size(object) > VARY_POINTERS_MAX) return FAIL(err, path, "must have at most %d settings, got %zu", VARY_POINTERS_MAX, json_object_size(object));
     json_object_foreach((json_t *)object, pointer, values) {
         char where[CONFIG_POINTER_MAX], block[16] = "";
         config_join_pointer(where, path, pointer);
@@ -87,22 +88,22 @@ static json_t *product_of(const json_t *object) {
     const char *pointer;
     size_t      i;
     json_object_foreach((json_t *)object, pointer, values) {
-        json_t *one = json_array();
-        json_array_foreach(values, i, value) json_array_append_new(one, json_pack("[o]", choice(pointer, value)));
-        if (json_array_size(all) * json_array_size(one) > COMBINATIONS_MAX) {
+        if (json_array_size(all) * json_array_size(values) > COMBINATIONS_MAX) {
             json_decref(all);
-            json_decref(one);
             return NULL;
         }
+        json_t *one = json_array();
+        json_array_foreach(values, i, value) json_array_append_new(one, json_pack("[o]", choice(pointer, value)));
         all = multiplied(all, one);
     }
     return all;
 }
 
 static json_t *zip_of(const json_t *object) {
+    const size_t n = json_array_size(json_object_iter_value(json_object_iter((json_t *)object)));
+    if (n > COMBINATIONS_MAX) return NULL;
     json_t     *all = json_array(), *values;
     const char *pointer;
-    const size_t n = json_array_size(json_object_iter_value(json_object_iter((json_t *)object)));
     for (size_t i = 0; i < n; i++) {
         json_t *row = json_array();
         json_object_foreach((json_t *)object, pointer, values) json_array_append_new(row, choice(pointer, json_array_get(values, i)));
@@ -113,10 +114,13 @@ static json_t *zip_of(const json_t *object) {
 }
 
 static json_t *around_of(const json_t *object) {
-    json_t     *all = json_array(), *values, *value, *row, *still = json_array();
+    json_t     *values, *value, *row;
     const char *pointer, *other;
-    size_t      i;
+    size_t      i, n = 1;
     void       *at;
+    json_object_foreach((json_t *)object, pointer, values) n += json_array_size(values);
+    if (n > COMBINATIONS_MAX) return NULL;
+    json_t *all = json_array(), *still = json_array();
     json_object_foreach((json_t *)object, pointer, values) json_array_append_new(still, choice(pointer, NULL));
     json_array_append_new(all, still);
     json_object_foreach((json_t *)object, pointer, values) {

@@ -10,6 +10,9 @@
 
 #include "harness/config.h"
 
+/* Settings of one form, or with a label: so many files cost little, whatever they say. */
+enum { VARY_POINTERS_MAX = 64 };
+
 /* Shape: pointers into known blocks, lists, forms. */
 bool vary_check(const json_t *vary, const char *path, Error *err);
 

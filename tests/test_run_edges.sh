@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# run, plan, bench and eval where something is unusual: timings that need a whole block data, verdicts that do not count, texts that are no UTF-8,
+# outputs and directories that cannot be written, files that ask for too much or say what is not there.
+#   test_run_edges.sh [build/release/morbench]
+set -u
+morbench=$(realpath "${1:-build/release/morbench}")
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$(mktemp -d)
+trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
+. "$here/claims.sh"
+export OMP_NUM_THREADS=1 MORBENCH_MACHINE_LOCK=$dir/machine.lock MORBENCH_DEBUG=0
+cd "$dir" || exit 1
+
+vit='"model": "vit", "img_size": 14, "patch_size": 7, "in_chans": 1, "embed_dim": 16, "depth": 1, "num_heads": 2'
+data='"data": {"name": "synthetic:14x14x1:4:64"}'
+model="\"model\": {$vit, \"num_classes\": 4}"
+train='"train": {"epochs": 1, "batch_size": 16}'
+at() { python3 -c 'import json,sys; r = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$1" "$2"; }
+
+# ---- data of a timing ----
+sets=/usr/share/datasets/fashion-mnist
+if [ -d $sets ]; then
+    cp -r $sets "$dir/mine"
+    fashion='"model": {"model": "vit", "img_size": 28, "patch_size": 14, "in_chans": 1, "embed_dim": 16, "depth": 1, "num_heads": 2, "num_classes": 3}'
+    echo "{\"data\": {\"name\": \"fashion_mnist\", \"root\": \"$dir/mine\", \"classes\": \"0-2\", \"limit\": 64, \"test_limit\": 32}, $fashion, $train, \"measure\": {\"profile\": \"smoke\"}}" >rooted.json
+    holds "a timing opens what the training did: root, classes, limit" env MORBENCH_DATA=/nowhere "$morbench" run rooted.json --out results/rooted --quiet
+    holds "and says so" at "$(echo results/rooted/*-forward-*/run.json)" 'r["data"]["images_count"] == 32 and r["data"]["classes_count"] == 3'
+fi
+echo "{$data, \"model\": {$vit, \"num_classes\": 4}, \"measure\": {\"profile\": \"smoke\"}, \"vary\": {\"/data/seed\": [1, 2]}}" >seeds.json
+"$morbench" run seeds.json --out results/seeds >out 2>err
+holds "cells whose images differ are not timed as if they were alike" test "$(grep -c '^timing 1 cells' err)" = 2
+refused "a directory with a comma is refused before anything runs" 1 "^morbench: --out: must be a path without commas" "$morbench" run seeds.json --out a,b
+
+# ---- verdicts ----
+mor='"model": {"model": "mor_vit", "img_size": 14, "patch_size": 7, "in_chans": 1, "embed_dim": 16, "num_heads": 2, "num_classes": 4, "sharing": "cycle", "blocks_per_recursion": 1, "recursions": 2, "router": "token"}'
+echo "{$data, $mor, \"measure\": {\"profile\": \"smoke\"}}" >untrained.json
+"$morbench" run untrained.json --out results/untrained >out 2>err
+holds "a timing that does not count is status 4, and said" test $? = 4 -a "$(grep -c '^invalid: .*untrained_speed' out)" = 1 -a "$(grep -c '^1 of 1 cells done, 0 failed, 1 invalid' out)" = 1
+timeout 20 "$morbench" run untrained.json --out results/untrained --json >out 2>err
+holds "it is not timed again, and in the JSON" test $? = 4 -a "$(grep -c '"invalid_count": 1' out)" = 1 -a "$(grep -c timing err)" = 0
+holds "plan shows why" grep -q "INVALID: .*untrained_speed" <("$morbench" plan untrained.json --out results/untrained)
+sed 's/^{"data[^}]*}, *//; s/"model": //; s/}, "measure.*/}/; s/^/{/; s/^{{/{/' untrained.json >token.json
+refused "bench says the same of a cell of its own" 4 "^morbench: 1 of 1 cells are INVALID" "$morbench" bench --config token.json --profile smoke --quiet
+
+# ---- texts that are no UTF-8 ----
+odd=results/b$'\xff'
+echo "{$data, $model, \"train\": {\"epochs\": 9, \"batch_size\": 16, \"lr\": 100, \"optimizer\": \"sgd\", \"momentum\": 0.99, \"warmup_epochs\": 0}}" >diverging.json
+"$morbench" run diverging.json --out "$odd" --json --quiet >out 2>err
+holds "run --json says what it did in a directory whose name is no UTF-8" test $? = 4 -a "$(grep -c '"failed_count": 1' out)" = 1
+holds "in JSON" python3 -m json.tool out /dev/null
+cp diverging.json "$(printf 'e\xe4.json')"
+holds "a file whose name is no UTF-8 is run" "$morbench" run "$(printf 'e\xe4.json')" train.lr=0.01 --out results/named --quiet
+echo "{$data, $model, $train, \"cells\": [{\"name\": \"a\"}, {\"name\": \"b\", \"train\": {\"distill\": \"soft\", \"teacher\": {\"cell\": \"a\"}}}]}" >pair.json
+refused "but no cell names another's files there" 1 "--out: must be UTF-8" "$morbench" run pair.json --out "$odd" --quiet
+
+# ---- outputs that cannot be written ----
+echo "{$data, $model, $train}" >plain.json
+echo "{$data, $model}" >named.json
+"$morbench" run plain.json --out results/plain --quiet >/dev/null
+weights=$(echo results/plain/*/weights.safetensors)
+refused "a place for depths that is none is told before the work" 1 "plain.json: is in the way" "$morbench" eval --config named.json --weights "$weights" --depths plain.json/x --out results/early
+holds "and nothing was begun" test ! -e results/early/run.json
+(ulimit -f 200; "$morbench" eval --config named.json --weights "$weights" --data synthetic:14x14x1:4:30000 --depths results/depths --out results/late --quiet) >out 2>err
+holds "depths that cannot be written leave the result" test $? = 2 -a -s results/late/run.json -a "$(grep -c '^top-1' out)" = 1 -a "$(grep -c 'File too large' err)" = 1
+"$morbench" bench --config named.json,named.json --weights "$weights,nowhere.safetensors" --label good,bad --profile smoke --quiet --out results/half >out 2>err
+holds "a model that cannot be opened costs its own cells" test $? = 4 -a "$(grep -c '^bad .*failed: .*nowhere' out)" = 1
+holds "that is in its result" at results/half/bad_b1_t1/run.json 'r["status"] == "failed" and "no such file" in str(r["error"]).lower()'
+holds "both are valid, and the report reads them" bash -c '"$0" validate results/half/*/run.json && "$0" report results/half' "$morbench"
+refused "all of them: the first is told" 1 "^morbench: nowhere.safetensors" "$morbench" bench --config named.json --weights nowhere.safetensors --profile smoke --quiet --out results/none
+blocked() {
+    "$morbench" bench --config named.json,named.json --label a,b --profile smoke --seconds 0.1 --quiet --out results/blocked >out 2>err &
+    local bench=$!
+    for _ in $(seq 400); do [ -n "$(pgrep -P $bench)" ] && break; sleep 0.02; done
+    printf x >results/blocked/a_b1_t1
+    wait $bench
+    [ $? -eq 1 ] && [ -s results/blocked/b_b1_t1/run.json ] && [ "$(grep -cE '^(a|b) ' out)" = 2 ]
+}
+holds "a result that cannot be written leaves the others, and the table" blocked
+(ulimit -v 3000000; "$morbench" bench --preset vit_d64_l6_p4_28 --batch 32768 --profile smoke --quiet --out results/all >out 2>err)
+holds "when all cells fail each has its result" grep -q '"status": "oom"' results/all/*/run.json
+
+# ---- directories of others ----
+as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+if [ "$(id -u)" = 0 ] && as_nobody test -x "$morbench" 2>/dev/null; then
+    chmod 755 "$dir"
+    mkdir -p shared/mine
+    chown 65534 shared/mine
+    holds "where nothing may be written beside DIR, its locks lie in it" as_nobody "$morbench" run plain.json --out shared/mine
+    holds "which is said once" test "$(grep -c 'warning: .*locks lie in .locks' said)" = 1
+    holds "what is another's is not taken over" bash -c '"$0" run plain.json --out shared/ours 2>&1 | grep -q begins' "$morbench"
+fi
+
+# ---- settings that say nothing ----
+bad() { # CLAIM PATTERN FILE-TEXT [override]
+    echo "$3" >bad.json
+    refused "$1" 1 "$2" "$morbench" plan bad.json "${@:4}"
+}
+file='must be a file, or \{.cell.: NAME\}, got'
+bad "weights that are no file" "bad.json: /weights: $file 5" "{$data, $model, $train, \"weights\": 5}"
+bad "of a cell" "bad.json: /cells/0/weights: $file 5" "{$data, $model, $train, \"cells\": [{\"name\": \"a\", \"weights\": 5}]}"
+bad "of a size" "bad.json: /sizes/small/weights: $file \[\]" "{$data, $model, $train, \"sizes\": {\"small\": {\"weights\": []}}}"
+bad "that vary" "bad.json: /weights: $file 5" "{$data, $model, $train, \"vary\": {\"/weights\": [5]}}"
+bad "of an override" "/weights: $file 5" "{$data, $model, $train}" weights=5
+bad "a label of nothing" 'bad.json: /labels/~1train~1lr: must be the JSON pointer of a setting that some vary has' "{$data, $model, $train, \"labels\": {\"/train/lr\": \"rate\"}}"
+bad "a label that is no text" 'bad.json: /labels/~1train~1lr: must be a text, got 5' "{$data, $model, $train, \"labels\": {\"/train/lr\": 5}, \"vary\": {\"/train/lr\": [1]}}"
+echo "{$data, $model, $train, \"measure\": {\"bach\": 1}}" >bad.json
+refused "a misspelt key of measure, where nothing is timed" 1 'bad.json: /measure/bach: unknown key; did you mean "batch"' "$morbench" train bad.json --out results/none
+
+# ---- files that ask for too much ----
+cat >huge.py <<'PY'
+import json, sys
+base = json.load(open("plain.json"))
+exec(sys.argv[1])
+json.dump(base, open("huge.json", "w"))
+PY
+huge() { # CLAIM PATTERN PYTHON: bounded in time and memory
+    python3 huge.py "$3"
+    refused "$1" 1 "$2" bash -c 'ulimit -v 1500000; exec timeout 60 "$0" plan huge.json' "$morbench"
+}
+grep -q __asan_init "$morbench" || {
+    huge "more settings than vary may have" '/vary/around: must have at most 64 settings, got 5000' "base['vary'] = {'around': {'/model/k%d' % i: [1] for i in range(5000)}}"
+    huge "more values than combinations there may be" '/vary: has more than 4096 combinations' "base['vary'] = {'around': {'/model/k%d' % i: list(range(9000)) for i in range(64)}}"
+    huge "in a zip" '/vary: has more than 4096 combinations' "base['vary'] = {'zip': {'/model/k%d' % i: list(range(9000)) for i in range(64)}}"
+    huge "more cells than there may be" '/cells: must have at most 4096 entries, got 50000' "base['cells'] = [{'name': 'c%d' % i} for i in range(50000)]"
+    huge "cells that all vary something else" '/vary: at most 1024 settings may vary' "base['cells'] = [{'name': 'c%d' % i, 'vary': {'/model/k%d_%d' % (i, k): [1] for k in range(60)}} for i in range(1000)]"
+    huge "seeds of one cell among many" 'asks for more than 4096 cells' "base['cells'] = [{'name': 'c%d' % i, 'seeds': [1]} for i in range(2000)] + [{'name': 'many', 'seeds': list(range(3000))}]"
+}
+
+echo "1..$n"
+[ "$failed" -eq 0 ] || { echo "$failed of $n failed"; exit 1; }
