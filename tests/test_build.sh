@@ -51,5 +51,13 @@ printf 'exit 3\n' >"$dir/tree/fails.sh"
 runner "a test that cannot run is skipped and counted apart" 0 '^4 passed, 1 skipped, 0 failed' skips.sh --
 runner "a test that fails is named" 1 '^failed: fails.sh$' fails.sh skips.sh --
 
+# ---- the study again: what reproduce.sh asks of the program, with one that only notes it ----
+printf '#!/bin/sh\necho "$*" >>"%s/asked"\nexit 0\n' "$dir" >"$dir/notes"
+chmod +x "$dir/notes"
+holds "the study is made again" env BINARY="$dir/notes" scripts/reproduce.sh smoke "$dir/again"
+holds "its cells" grep -q "run experiments/01_models_fashion_mnist.json --size smoke --profile smoke --out $dir/again/01_models_fashion_mnist" "$dir/asked"
+holds "its tables and page" grep -q "^report $dir/again --md --csv --html$" "$dir/asked"
+holds "and its verdicts on claims" grep -q "^report $dir/again --claims$" "$dir/asked"
+
 echo "1..$n"
 [ "$failed" -eq 0 ] || { echo "$failed of $n failed"; exit 1; }
