@@ -264,4 +264,4 @@ uninstall: ## remove what install put there
 clean: ## remove what was built
 	rm -rf $(BUILD_ROOT)
 
--include $(LIB_O:.o=.d) $(TESTS:=.d) $(MUTANTS:=.d) $(BUILD)/harness/main.d
+-include $(LIB_O:.o=.d) $(TESTS:=.d) $(REPLAYS:=.d) $(BENCHES:=.d) $(MUTANTS:=.d) $(BUILD)/tests/fuzz/replay.d $(BUILD)/harness/main.d

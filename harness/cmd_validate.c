@@ -6,8 +6,10 @@
 #include "harness/commands.h"
 #include "harness/config.h"
 #include "harness/data/validate_data.h"
+#include "harness/documents.h"
 #include "harness/options.h"
 #include "harness/report/claims.h"
+#include "harness/report/escape.h"
 #include "harness/report/paper.h"
 #include "harness/result.h"
 #include "harness/sweep/experiment.h"
@@ -54,11 +56,20 @@ static bool check_sizes(const char *path, const json_t *sizes, char what[WHAT_MA
     return true;
 }
 
+/* How a single cell is to be timed, which only `run` reads. */
+static bool check_measure(const char *path, Error *err) {
+    Experiment e;
+    if (!experiment_load(&e, &(ExperimentChoice){.path = path}, err)) return false;
+    experiment_free(&e);
+    return true;
+}
+
 static bool check_experiment(const char *path, char what[WHAT_MAX], Error *err) {
     Config c;
     if (!config_load(&c, path, 0, NULL, err)) return false;
     const bool one = config_is_sweep(&c) == NULL;
-    const bool ok  = one ? check_cell(&c, err) : check_sizes(path, config_block(&c, "sizes"), what, err);
+    const bool ok  = !one ? check_sizes(path, config_block(&c, "sizes"), what, err)
+                          : check_cell(&c, err) && (config_block(&c, "measure") == NULL || check_measure(path, err));
     if (one) snprintf(what, WHAT_MAX, "%s configuration", config_block(&c, "train") != NULL ? "training" : "experiment");
     config_release(&c);
     return ok;
@@ -72,13 +83,6 @@ static bool check_result(const json_t *tree, char what[WHAT_MAX], Error *err) {
     return true;
 }
 
-/* What commands print with --json, and tables: told by their schema, of which the lists they must have are checked. */
-static const struct { const char *schema, *list, *what; } documents[] = {
-    {"morbench.table/1", "rows", "table of a report"},        {"morbench.datasets/1", "datasets", "list of data sets"},
-    {"morbench.doctor/1", "findings", "findings of doctor"},  {"morbench.fsck/1", "findings", "findings of fsck"},
-    {"morbench.compare/1", "pairs", "comparison"},            {"morbench.peaks/1", NULL, "ceilings of a machine"},
-};
-
 static bool check_document(json_t *tree, char what[WHAT_MAX], Error *err) {
     const char *schema = json_string_value(json_object_get(tree, "schema"));
     if (schema != NULL && strcmp(schema, CLAIMS_SCHEMA) == 0) {
@@ -89,15 +93,11 @@ static bool check_document(json_t *tree, char what[WHAT_MAX], Error *err) {
         snprintf(what, WHAT_MAX, "table of a paper, %zu rows", json_array_size(json_object_get(tree, "rows")));
         return paper_check(tree, err);
     }
-    for (size_t i = 0; schema != NULL && i < sizeof documents / sizeof *documents; i++) {
-        if (strcmp(documents[i].schema, schema) != 0) continue;
-        const json_t *list = documents[i].list != NULL ? json_object_get(tree, documents[i].list) : NULL;
-        if (documents[i].list != NULL && !json_is_array(list)) return FAIL(err, documents[i].list, "must be an array");
-        if (list != NULL) snprintf(what, WHAT_MAX, "%s, %zu entries", documents[i].what, json_array_size(list));
-        else              snprintf(what, WHAT_MAX, "%s", documents[i].what);
-        return true;
-    }
-    return check_result(tree, what, err);
+    const Document *d = document_find(schema);
+    if (d == NULL) return check_result(tree, what, err);
+    if (d->list != NULL) snprintf(what, WHAT_MAX, "%s, %zu entries", d->what, json_array_size(json_object_get(tree, d->list)));
+    else                 snprintf(what, WHAT_MAX, "%s", d->what);
+    return document_check(d, tree, err);
 }
 
 static bool check_json(const char *path, char what[WHAT_MAX], Error *err) {
@@ -130,6 +130,8 @@ static bool check_checkpoint(const char *path, char what[WHAT_MAX], Error *err) 
     bool good;
     if (!checkpoint_check(path, settings, &good, why, err)) return false;
     if (!good) return FAIL_STATUS(err, EXIT_IO, "", "a checkpoint, but %.400s", why);
+    if (strlen(settings) != 16 || strspn(settings, "0123456789abcdef") != 16)
+        return FAIL_STATUS(err, EXIT_IO, "", "a checkpoint, but its settings are no digest of 16 hexadecimal digits");
     snprintf(what, WHAT_MAX, "checkpoint of a training, settings %s", settings);
     return true;
 }
@@ -209,7 +211,10 @@ int cmd_validate(int argc, char **argv, Error *err) {
         json_put_bool(&entry, "ok", ok);
         if (ok) {
             json_put_text(&entry, "what", what);
-            if (!json) printf("ok: %s: %s\n", wrong.input, what);
+            if (json) continue;
+            printf("ok: %s: ", wrong.input);
+            escape_terminal(stdout, what);
+            putchar('\n');
             continue;
         }
         json_put_text(&entry, "field", wrong.field);

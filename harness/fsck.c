@@ -22,7 +22,8 @@
 
 enum { MAX_DEPTH = 16, MAX_CHECKPOINTS = 64 };
 
-struct FsckResult { char *path, *cell; bool ok; char started[40]; dev_t device; ino_t file; };
+/* experiment: the directory, with experiment.json, that the result's own lies in; NULL: none. */
+struct FsckResult { char *path, *cell, *experiment; bool ok, is_duplicate; char started[40], digest[SHA256_TEXT_SIZE]; dev_t device; ino_t file; };
 
 const char *fsck_kind_name(FsckKind kind) {
     static const char *const names[N_FSCK_KINDS] = {
@@ -63,6 +64,7 @@ void fsck_free(Fsck *f) {
     for (int i = 0; i < f->n_results; i++) {
         free(f->result[i].path);
         free(f->result[i].cell);
+        free(f->result[i].experiment);
     }
     free(f->finding);
     free(f->result);
@@ -73,7 +75,7 @@ void fsck_free(Fsck *f) {
 
 /* The directory in hand: where it is, as the user named it and from the top, and what lies in it. */
 typedef struct Place {
-    const char     *dir, *below;
+    const char     *dir, *below, *experiment;
     struct dirent **entry;
     int             n;
     json_t         *run;           /* its good run.json, NULL: none */
@@ -142,7 +144,8 @@ static const char *text_at(const json_t *run, const char *pointer) {
 
 static bool is_ok(const json_t *run) { return strcmp(text_at(run, "/status"), "ok") == 0; }
 
-static bool remember(Fsck *f, const json_t *run, const char *path, const char *below, Error *err) {
+static bool remember(Fsck *f, const Place *p, const char *path, const char *below, Error *err) {
+    const json_t *run = p->run;
     struct stat s = {0};
     if (f->n_results == f->results_capacity) {
         const int   capacity = 2 * f->results_capacity + 64;
@@ -155,6 +158,8 @@ static bool remember(Fsck *f, const json_t *run, const char *path, const char *b
     stat(path, &s);
     *r = (FsckResult){.path = strdup(below), .ok = is_ok(run), .device = s.st_dev, .file = s.st_ino};
     snprintf(r->started, sizeof r->started, "%.39s", text_at(run, "/provenance/started_utc"));
+    snprintf(r->digest, sizeof r->digest, "%.64s", text_at(run, "/digest"));
+    if (p->experiment != NULL && (r->experiment = strdup(p->experiment)) == NULL) return no_memory(err);
     if (asprintf(&r->cell, "%s %s %s", text_at(run, "/id"), text_at(run, "/env_id"), text_at(run, "/provenance/session")) < 0) r->cell = NULL;
     return (r->path != NULL && r->cell != NULL) || no_memory(err);
 }
@@ -163,7 +168,7 @@ static bool look_at_result(Fsck *f, Place *p, Error *err) {
     char  path[PATH_MAX], below[PATH_MAX];
     Error wrong = {0};
     if (!is_regular(p, "run.json") || !path_to(path, p->dir, "run.json") || !path_to(below, p->below, "run.json")) return true;
-    if (result_load(&p->run, path, &wrong)) return remember(f, p->run, path, below, err);
+    if (result_load(&p->run, path, &wrong)) return remember(f, p, path, below, err);
     if (wrong.exit_status == EXIT_MACHINE) {
         *err = wrong;
         return false;
@@ -221,8 +226,8 @@ static bool look_at_names(Fsck *f, const Place *p, Error *err) {
 
 static int not_dots(const struct dirent *e) { return strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0; }
 
-static bool walk(Fsck *f, const char *dir, const char *below, int depth, Error *err) {
-    Place p  = {.dir = dir, .below = below};
+static bool walk(Fsck *f, const char *dir, const char *below, const char *experiment, int depth, Error *err) {
+    Place p  = {.dir = dir, .below = below, .experiment = experiment};
     bool  ok = true;
     p.n = scandir(dir, &p.entry, not_dots, by_step);
     if (p.n < 0) {
@@ -230,6 +235,8 @@ static bool walk(Fsck *f, const char *dir, const char *below, int depth, Error *
         return error_in(err, dir);
     }
     for (int i = 0; i < p.n; i++) p.is_cell |= strcmp(p.entry[i]->d_name, "run.json") == 0 || is_checkpoint(p.entry[i]->d_name);
+    for (int i = 0; i < p.n; i++)
+        if (strcmp(p.entry[i]->d_name, "experiment.json") == 0) experiment = below;
     p.busy = is_locked(dir);
     if (p.busy) f->n_busy++;
     else ok = look_at_result(f, &p, err) && look_at_checkpoints(f, &p, err) && look_at_weights(f, &p, err) && look_at_names(f, &p, err);
@@ -237,7 +244,7 @@ static bool walk(Fsck *f, const char *dir, const char *below, int depth, Error *
         char        path[PATH_MAX], name[PATH_MAX];
         struct stat s;
         if (p.entry[i]->d_name[0] == '.' || !path_to(path, dir, p.entry[i]->d_name) || !path_to(name, below, p.entry[i]->d_name)) continue;
-        if (lstat(path, &s) == 0 && S_ISDIR(s.st_mode)) ok = walk(f, path, name, depth + 1, err);
+        if (lstat(path, &s) == 0 && S_ISDIR(s.st_mode)) ok = walk(f, path, name, experiment, depth + 1, err);
     }
     for (int i = 0; i < p.n; i++) free(p.entry[i]);
     free(p.entry);
@@ -247,26 +254,33 @@ static bool walk(Fsck *f, const char *dir, const char *below, int depth, Error *
 
 /* ---- all results together ---- */
 
-/* The one to keep of a cell: finished before unfinished, then the oldest, then by path. */
+/* The one to keep of a cell: finished before unfinished, then the oldest, then one that an experiment has, then by path. */
 static int better_first(const void *a, const void *b) {
     const FsckResult *x = a, *y = b;
-    const int cell = strcmp(x->cell, y->cell), started = strcmp(x->started, y->started);
-    return cell != 0 ? cell : x->ok != y->ok ? y->ok - x->ok : started != 0 ? started : strcmp(x->path, y->path);
+    const int cell = strcmp(x->cell, y->cell), started = strcmp(x->started, y->started), at_home = (y->experiment != NULL) - (x->experiment != NULL);
+    return cell != 0 ? cell : x->ok != y->ok ? y->ok - x->ok : started != 0 ? started : at_home != 0 ? at_home : strcmp(x->path, y->path);
 }
 
-/* One file under two names: a cell that one experiment took over from another. */
-static bool is_linked(const FsckResult *a, const FsckResult *b) { return a->device == b->device && a->file == b->file; }
+/* A cell that one experiment took over from another: one file under two names, or, since copying and git break links, the same bytes. */
+static bool is_shared(const FsckResult *a, const FsckResult *b) {
+    if (a->device == b->device && a->file == b->file) return true;
+    return a->experiment != NULL && b->experiment != NULL && strcmp(a->experiment, b->experiment) != 0 && strcmp(a->digest, b->digest) == 0;
+}
 
 static bool look_for_duplicates(Fsck *f, Error *err) {
-    if (f->n_results > 0) qsort(f->result, (size_t)f->n_results, sizeof *f->result, better_first);
-    for (int i = 1, kept = 0; i < f->n_results; i++) {
-        if (strcmp(f->result[i].cell, f->result[kept].cell) != 0) kept = i;
-        else if (!is_linked(&f->result[i], &f->result[kept]) && !found(f, FSCK_duplicate, f->result[i].path, err, "the cell of %s", f->result[kept].path)) return false;
+    FsckResult *r = f->result;
+    if (f->n_results > 0) qsort(r, (size_t)f->n_results, sizeof *r, better_first);
+    for (int i = 1, first = 0; i < f->n_results; i++) {
+        if (strcmp(r[i].cell, r[first].cell) != 0) first = i;
+        for (int kept = first; kept < i && !r[i].is_duplicate; kept++) {
+            r[i].is_duplicate = !r[kept].is_duplicate && !is_shared(&r[i], &r[kept]);
+            if (r[i].is_duplicate && !found(f, FSCK_duplicate, r[i].path, err, "the cell of %s", r[kept].path)) return false;
+        }
     }
     return true;
 }
 
 bool fsck_scan(Fsck *out, const char *dir, Error *err) {
     *out = (Fsck){0};
-    return walk(out, dir, "", 0, err) && look_for_duplicates(out, err);
+    return walk(out, dir, "", NULL, 0, err) && look_for_duplicates(out, err);
 }

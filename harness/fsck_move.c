@@ -61,7 +61,8 @@ bool fsck_move_aside(Fsck *f, const char *dir, Error *err) {
     for (const char *c = utc; *c != '\0' && n < (int)sizeof f->aside - 1; c++)
         if (strchr("-:.", *c) == NULL) f->aside[n++] = *c;
     f->aside[n] = '\0';
-    bool ok = true;
-    for (int i = 0; ok && i < f->n; i++) ok = f->finding[i].moved = move_one(dir, f->aside, f->finding[i].path, err);
-    return ok && save_findings(f, dir, err);
+    bool ok = true, any = false;
+    for (int i = 0; ok && i < f->n; i++) any |= ok = f->finding[i].moved = move_one(dir, f->aside, f->finding[i].path, err);
+    if (!any) return f->aside[0] = '\0', ok;
+    return save_findings(f, dir, ok ? err : &(Error){0}) && ok;           /* the first error is the one to tell */
 }

@@ -59,11 +59,10 @@ for t in "$@"; do
     *)        one "${t#"$BUILD"/}" "$t" ;;
     esac
 done
-for replay in "$BUILD"/tests/fuzz/fuzz_*; do
-    [ -x "$replay" ] && [ -f "$replay" ] || continue
-    case $replay in *.d | *.o) continue ;; esac
-    name=${replay##*/fuzz_}
-    [ -d "tests/fuzz/corpus/$name" ] && one "replay of tests/fuzz/corpus/$name" "$replay" "tests/fuzz/corpus/$name"/*
+for target in tests/fuzz/fuzz_*.c; do
+    name=$(basename "$target" .c)
+    corpus=tests/fuzz/corpus/${name#fuzz_}
+    one "replay of $corpus" "$BUILD/tests/fuzz/$name" "$corpus"/*
 done
 printf '\n%d passed, %d skipped, %d failed, %d s\n' "$passed" "$skipped" "$failed" "$SECONDS"
 [ "$failed" -eq 0 ] || { printf 'failed: %s\n' "${bad[*]}"; exit 1; }

@@ -45,4 +45,6 @@ else
 fi
 printf '\n'
 "$binary" report "$out" --md --csv --html || exit $?
+printf '\n'
+"$binary" report "$out" --claims || exit $?
 exit $failed

@@ -202,11 +202,12 @@ holds "a worker alone says what it measured" python3 -c 'import json,sys; d=json
 holds "or what went wrong" python3 -c 'import json,sys; sys.exit("unknown preset" not in json.load(open(sys.argv[1]))["error"]["message"])' "$dir/alone"
 
 # ---- interrupted ----
+measures() { for _ in $(seq 600); do [ -z "$(cat "/proc/$1/task/$1/children" 2>/dev/null)" ] || return 0; sleep 0.05; done; return 1; }
 for signal in INT TERM; do
     [ $signal = INT ] && wanted=130 || wanted=143
     "$morbench" bench --preset $model --profile paper --quiet >"$dir/out" 2>"$dir/err" </dev/null &
     job=$!
-    sleep 0.7
+    holds "it starts a process that measures" measures "$job"
     kill -s $signal "$job"
     wait "$job"
     got=$?

@@ -2,11 +2,11 @@
 # Disks that are full or read-only, files that may not grow, several processes in one directory, and SIGKILL at random moments: nothing
 # is lost, nothing doubled, no file is half, and what could not be written is one line and a documented exit status.
 #   tests/test_faults.sh path/to/morbench        (from the repository root)
-# KILLS=100 kills more often (default 12; `make kills`); SEED=N draws other moments. tests/test_training.sh does the same to trainings.
+# KILLS=100 kills each command so often (default: 12 times and fewer; `make kills`); SEED=N draws other moments. tests/test_training.sh does the same to trainings.
 set -u
 morbench=$(realpath "${1:?usage: tests/test_faults.sh path/to/morbench}")
 command -v python3 >/dev/null || { echo "skipped: no python3"; exit 77; }
-KILLS=${KILLS:-12} SEED=${SEED:-1}
+KILLS=${KILLS:-} SEED=${SEED:-1}
 dir=$(mktemp -d)
 job=
 trap '[ -z "$job" ] || kill -9 "$job" 2>/dev/null; rm -rf "$dir"' EXIT
@@ -28,6 +28,7 @@ python3 -c 'import json,sys; print(json.dumps({"model": "vit", **json.load(open(
 eval_()  { local out=$1; shift; "$morbench" eval --config "$dir/model.json" --weights "$dir/whole/weights.safetensors" --data synthetic:28x28x1:10:3000 --threads 1 --quiet --out "$out" "$@"; }
 bench()  { local out=$1; shift; "$morbench" bench --config "$dir/model.json" --batch 1,2 --profile smoke --processes 2 --samples 2 --threads 1 --no-counters --quiet --out "$out" "$@"; }
 report() { "$morbench" report "$1"; }
+labels() { "$morbench" labels "$dir/c.json" data.name=synthetic:28x28x1:10:3000 train.flip=true --config "$dir/model.json" --weights "$dir/whole/weights.safetensors" --threads 1 --quiet --out "$1"; }
 
 # Every JSON and every safetensors file below a folder is whole; nothing unfinished lies about when "none_left" is asked for.
 whole_files() { # folder
@@ -174,6 +175,7 @@ killed() {
         job=
         [ -d "$out" ] || mkdir "$out"
         whole_files "$out" >"$dir/said" || bad="after $ms ms: $(cat "$dir/said")"
+        left_"$name" "$out" "$dir/undisturbed" >"$dir/said" 2>&1 || bad="after $ms ms: $(tail -n 1 "$dir/said")"
         # a file that was half written is found, and only that
         "$morbench" fsck --json "$out" >"$dir/found" 2>/dev/null
         python3 -c 'import json,sys; sys.exit(any(f["kind"] != "half_written" for f in json.load(open(sys.argv[1]))["findings"]))' "$dir/found" || bad="after $ms ms fsck finds: $(cat "$dir/found")"
@@ -192,15 +194,22 @@ prepare_eval()   { :; }
 prepare_bench()  { :; }
 prepare_labels() { :; }
 prepare_report() { mkdir "$dir/killed" && cp -r "$dir/whole" "$dir/alone" "$dir/killed/"; }
+# every file under its own name is the whole one
+left_labels() { local f; for f in $(cd "$1" && find . -type f -not -name '.tmp-*'); do cmp "$1/$f" "$2/$f" || return 1; done; }
+left_eval() { :; }
+left_bench() { :; }
+left_report() { :; }
 finished_eval()   { same_findings "$1" "$2" && same_names "$1" "$2"; }
 finished_bench()  { local cell; for cell in "$2"/*/; do same_findings "$1/$(basename "$cell")" "$cell" || return 1; done; same_names "$1" "$2"; }
 finished_report() { cmp "$1/table.json" "$2/table.json" && cmp "$1/table.csv" "$2/table.csv" && same_names "$1" "$2"; }
-echo "# KILLS=$KILLS SEED=$SEED"
-export -f eval_ bench report
+finished_labels() { left_labels "$2" "$1" && same_names "$1" "$2"; }
+echo "# KILLS=${KILLS:-12 and fewer} SEED=$SEED"
+export -f eval_ bench report labels
 export morbench dir
-killed eval   "$KILLS" bash -c 'eval_ "$0"'
-killed bench  $(((KILLS + 1) / 2)) bash -c 'bench "$0"'
-killed report $(((KILLS + 2) / 3)) bash -c 'report "$0"'
+killed eval   "${KILLS:-12}" bash -c 'eval_ "$0"'
+killed bench  "${KILLS:-6}" bash -c 'bench "$0"'
+killed report "${KILLS:-4}" bash -c 'report "$0"'
+killed labels "${KILLS:-4}" bash -c 'labels "$0"'
 
 fits_schema "$dir/whole" "$dir/shared" "$dir/limited" "$dir/undisturbed"
 echo "1..$n"

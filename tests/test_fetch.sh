@@ -110,6 +110,7 @@ END
     check 'and says what it got' grep -q 'fashion_mnist test: 6 images' "$work/out"
     MORBENCH_SCRIPTS=$work/scripts "$binary" data fetch fashion_mnist --to "$work/to2" --json >"$work/json" 2>/dev/null
     check 'as JSON where it is asked for' "$python" -c 'import json,sys; d=json.load(open(sys.argv[1])); sys.exit(d["name"] != "fashion_mnist" or [s["images_count"] for s in d["splits"]] != [6, 6])' "$work/json"
+    check 'which validate knows' "$binary" validate "$work/json"
     claim 'the program passes failure on' 1 'not fetched' "$binary" data fetch fashion_mnist --to "$work/to"
     claim 'a set without files cannot be fetched' 1 'cannot be fetched' "$binary" data fetch synthetic
     MORBENCH_DATA=$work/to "$binary" data list --json --digest >"$work/json"

@@ -115,9 +115,34 @@ holds "of two runs of one cell the older stays" finding duplicate a/run.json "th
 mkdir "$dir/two/linked" && ln "$dir/two/z/run.json" "$dir/two/linked/run.json"
 "$morbench" fsck --dry-run --json "$dir/two" >"$dir/found.json" 2>/dev/null
 holds "one file under two names is no duplicate" python3 -c 'import json,sys; sys.exit([f["path"] for f in json.load(open(sys.argv[1]))["findings"]] != ["a/run.json"])' "$dir/found.json"
+# ---- a cell that two experiments have: they were one file, until something copied them ----
+found_paths() { "$morbench" fsck --dry-run --json "$1" 2>/dev/null | python3 -c 'import json,sys; print(*sorted(f["path"] for f in json.load(sys.stdin)["findings"]))'; }
+mkdir -p "$dir/shared/01/" "$dir/shared/02"
+echo '{"schema": "morbench.experiment/1"}' | tee "$dir/shared/01/experiment.json" >"$dir/shared/02/experiment.json"
+cp -r "$r/b" "$dir/shared/01/one-s2-id" && cp -r "$r/b" "$dir/shared/02/other-s2-id"
+holds "a cell of the same bytes in two experiments is no duplicate" "$morbench" fsck "$dir/shared"
+holds "and stays in both" test -f "$dir/shared/01/one-s2-id/run.json" -a -f "$dir/shared/02/other-s2-id/run.json"
+cp -r "$r/b" "$dir/shared/02/again" && cp -r "$r/b" "$dir/shared/00"
+holds "one that an experiment has twice, or that lies beside them, is" test "$(found_paths "$dir/shared")" = "00/run.json 02/other-s2-id/run.json"
+rm -r "$dir/shared/00" "$dir/shared/02/again" && cp "$dir/two/a/run.json" "$dir/shared/02/other-s2-id/run.json"
+holds "so is another run of it in the second experiment" test "$(found_paths "$dir/shared")" = "02/other-s2-id/run.json"
 bench() { "$morbench" bench --preset vit_d64_l6_p4_28 --profile smoke --processes 2 --samples 2 --quiet --threads 1 --no-counters --out "$1" >/dev/null 2>&1; }
 bench "$dir/bench/1" && bench "$dir/bench/2"
 holds "two sessions of a bench are no duplicates" "$morbench" fsck "$dir/bench"
+
+# ---- a move that fails: what was moved before is written down all the same ----
+deep=$dir/long
+mkdir "$deep" && printf half >"$deep/.tmp-0123456789abcdef"
+while [ $((4066 - ${#deep})) -gt 256 ]; do deep=$deep/$(printf "x%.0s" $(seq 255)); done
+deep=$deep/$(printf 'y%.0s' $(seq $((4066 - ${#deep} - 1))))
+mkdir -p "$deep" && printf half >"$deep/.tmp-0123456789abcdef"
+refused "a path that is too long to be moved aside is told" 1 "too long to move" "$morbench" fsck "$dir/long"
+holds "with the ones moved before it" python3 -c '
+import json, sys
+found = json.load(open(sys.argv[1]))["findings"]
+sys.exit([f["moved"] for f in found] != [True, False] or found[0]["path"] != ".tmp-0123456789abcdef")' "$(find "$dir/long" -maxdepth 2 -name fsck.json)"
+refused "where nothing could be moved there is no fsck.json" 1 "too long to move" "$morbench" fsck "$dir/long"
+holds "but that of before" test "$(find "$dir/long" -maxdepth 2 -name fsck.json | wc -l)" -eq 1
 
 # ---- what cannot be ----
 refused "a directory that is not there" 1 "nowhere" "$morbench" fsck "$dir/nowhere"

@@ -67,6 +67,17 @@ shows_harmlessly "report: a run that cannot be read" "broken" "$binary" report c
 refused "an error line names a hostile file in one line" 1 'no such' "$binary" report "no such $hostile"
 shows_harmlessly "an error line with a hostile name" "no such" "$binary" report "no such $hostile"
 shows_harmlessly "a preset that is not there" "preset" "$binary" bench --preset "preset $hostile"
+# a checkpoint whose digest fits: only its settings are hostile, and 16 bytes of them are kept
+forge_checkpoint() { "$python" "$here/forge_checkpoint.py" "$dir/checkpoint-1.safetensors" epoch=0 step=1 "config=$1"; }
+forge_checkpoint 0123456789abcdef
+holds "a made-up checkpoint is taken for one" "$binary" validate "$dir/checkpoint-1.safetensors"
+for settings in "$(printf '\033[2J\033]0;owned\007')" "$(printf '\302\233 31m\342\200\256owned')" 0123456789abcdeg 0123; do
+    forge_checkpoint "$settings"
+    shows_harmlessly "validate: settings of a checkpoint ($(printf '%s' "$settings" | tr -cd a-z0-9))" "settings are no digest" "$binary" validate "$dir/checkpoint-1.safetensors"
+    shows_harmlessly "and as JSON" "settings are no digest" "$binary" validate --json "$dir/checkpoint-1.safetensors"
+done
+mkdir two && forge_checkpoint "$(printf '\033[2Jowned')" && cp "$dir/checkpoint-1.safetensors" two/ && forge_checkpoint 0123456789abcdef && cp "$dir/checkpoint-1.safetensors" two/checkpoint-2.safetensors
+shows_harmlessly "fsck: settings of a checkpoint" "of settings" "$binary" fsck --dry-run two
 [ -e "$dir/pwned" ] && say wrong "something was executed" || say ok "nothing was executed"
 
 echo "1..$n"

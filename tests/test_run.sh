@@ -67,8 +67,12 @@ cat >whole.json <<JSON
 JSON
 holds "the default size is small" has 23 whole.json
 holds "a size changes what is asked for" has 13 whole.json --size smoke
-holds "an experiment runs" "$morbench" run whole.json --size smoke --out results/whole --quiet
-holds "and again has nothing to do" timeout 20 "$morbench" run whole.json --size smoke --out results/whole --quiet
+# begun FILE : trainings, evaluations and timings that were begun, as run told
+begun() { grep -cE ': (begins|goes on)|^timing [0-9]+ cells' "$1"; }
+holds "an experiment runs" bash -c '"$0" run whole.json --size smoke --out results/whole 2>first' "$morbench"
+holds "and says what it begins" test "$(begun first)" -ge 2
+holds "and again has nothing to do" bash -c '"$0" run whole.json --size smoke --out results/whole 2>again' "$morbench"
+holds "nor begins anything" test "$(begun again)" -eq 0
 rows() { python3 - "$@" <<'PY'
 import json, os, sys
 d = sys.argv[1]

@@ -56,6 +56,15 @@ cp "$(find "$dir/going" -name 'checkpoint-*' | head -n 1)" "$dir/checkpoint.safe
 "$morbench" data list --json >"$dir/datasets.json"
 "$morbench" compare --json "$dir/run" "$dir/run" >"$dir/compare.json" 2>/dev/null
 "$morbench" fsck --json "$dir/run" >"$dir/fsck.json"
+golden=tests/golden/vit
+"$morbench" peaks --json >"$dir/peaks.json"
+"$morbench" forward --config $golden/model.json --weights $golden/weights.safetensors --input $golden/expected.safetensors --output "$dir/y.safetensors" --json >"$dir/forward.json"
+python3 -c 'import json,sys; print(json.dumps({"model": "vit", **json.load(open(sys.argv[1]))["model"]["settings"]}))' "$dir/run/run.json" >"$dir/model.json"
+"$morbench" labels "$dir/c.json" --config "$dir/model.json" --weights "$dir/run/weights.safetensors" --out "$dir/labels" --quiet --json >"$dir/labels.json"
+"$morbench" rerun "$dir/run/run.json" --json >"$dir/rerun.json" 2>/dev/null
+mkdir "$dir/claims" && cp "$dir/run/run.json" "$dir/claims/"
+"$morbench" report "$dir/claims" --claims >/dev/null 2>&1
+"$morbench" report "$dir/claims" --paper experiments/paper/imagenet.json --json >"$dir/paper.json" 2>/dev/null
 is "a training configuration" "$dir/c.json" "training configuration"
 is "a result" "$dir/run/run.json" "result of train, status ok"
 is "weights" "$dir/run/weights.safetensors" "safetensors, [0-9]* tensors"
@@ -64,10 +73,62 @@ is "a table" "$dir/run/table.json" "table of a report, 1 entries"
 is "findings of doctor" "$dir/doctor.json" "findings of doctor"
 is "a list of data sets" "$dir/datasets.json" "list of data sets"
 is "findings of fsck" "$dir/fsck.json" "findings of fsck, 0 entries"
-[ ! -s "$dir/compare.json" ] || is "a comparison" "$dir/compare.json" "comparison"
-for f in experiments/*.json results/*/*/run.json results/*/*/*.safetensors; do
+is "a comparison" "$dir/compare.json" "comparison, 1 entries"
+is "ceilings" "$dir/peaks.json" "ceilings of a machine"
+is "what forward ran" "$dir/forward.json" "outputs of a forward pass, [0-9]+ entries"
+is "what labels stored" "$dir/labels.json" "labels of a teacher, as stored"
+is "what rerun compared" "$dir/rerun.json" "result run again, [0-9]+ entries"
+is "claims as judged" "$dir/claims/claims.json" "claims as judged, [0-9]+ entries"
+is "a table of a paper, filled" "$dir/paper.json" "table of a paper, filled, [0-9]+ entries"
+for f in experiments/*.json experiments/paper/*.json results/*/experiment.json results/*/*/run.json results/*/*/config.json results/*/*/model.json results/*/*/*.safetensors; do
     "$morbench" validate "$f" >"$dir/shown" 2>&1 || say wrong "$f: $(head -n 1 "$dir/shown")"
 done
+# lacks FILE POINTER PATTERN: without what is there, and with something else there, the document is bad
+lacks() {
+    local what
+    for what in absent '["else"]'; do
+        python3 - "$1" "$2" "$what" >"$dir/lacking.json" <<'END'
+import json, sys
+tree = json.load(open(sys.argv[1]))
+*way, last = sys.argv[2].strip("/").split("/")
+at = tree
+for key in way: at = at[int(key) if key.isdigit() else key]
+assert last in at
+if sys.argv[3] == "absent": del at[last]
+else: at[last] = json.loads(sys.argv[3])
+json.dump(tree, sys.stdout)
+END
+        isnt "$(sed -n 's/.*"schema": "morbench\.\([a-z_]*\).*/\1/p' "$1" | head -n 1) with $2 $what" 1 "$dir/lacking.json" "$2: must be"
+    done
+}
+lacks "$dir/run/table.json" /rows/0/verdict
+lacks "$dir/doctor.json" /threads/effective_count
+lacks "$dir/datasets.json" /datasets/0/synthetic
+lacks "$dir/fsck.json" /moved_to
+lacks "$dir/compare.json" /pairs/0/relative_difference
+lacks "$dir/peaks.json" /fma_peak_flops_2x_per_s
+lacks "$dir/forward.json" /tensors/0/dtype
+lacks "$dir/labels.json" /images_count
+lacks "$dir/rerun.json" /fields/0/same
+lacks "$dir/claims/claims.json" /claims/0/verdict
+lacks "$dir/paper.json" /rows/0/label
+lacks results/01_models/experiment.json /cells/1/id
+sed 's/"teacher_top1_ratio": [0-9.]*/"teacher_top1_ratio": null/' "$dir/labels.json" >"$dir/null.json"
+isnt "a number that is null without a reason" 1 "$dir/null.json" "/teacher_top1_ratio: must be a number, or null with a reason"
+sed 's/"teacher_top1_ratio": [0-9.]*/"teacher_top1_ratio": null, "teacher_top1_ratio_reason": "not_supported"/' "$dir/labels.json" >"$dir/null.json"
+is "one with a reason" "$dir/null.json" "labels of a teacher"
+sed 's/"images_count": [0-9]*/"images_count": -1/' "$dir/labels.json" >"$dir/null.json"
+isnt "a count below 0" 1 "$dir/null.json" "/images_count: must be a whole number, 0 or more"
+# as DOCUMENT lines and as what writers put in: nobody writes a schema that validate does not know
+for schema in $(grep -rhoE '"morbench\.[a-z_]+/[0-9]+"' harness --include='*.c' --include='*.h' | sort -u | tr -d '"'); do
+    printf '{"schema": "%s"}' "$schema" >"$dir/bare.json"
+    "$morbench" validate "$dir/bare.json" >"$dir/shown" 2>&1
+    if [ $? -eq 1 ] && ! grep -q "/schema" "$dir/shown"; then say ok "$schema is known"; else say wrong "$schema: $(head -n 1 "$dir/shown")"; fi
+done
+python3 -c 'import json, sys; c = json.load(open(sys.argv[1])); c["measure"] = {"bacth": 1}; json.dump(c, sys.stdout)' "$dir/c.json" >"$dir/misspelt.json"
+isnt "a misspelt key of how to time a single cell" 1 "$dir/misspelt.json" '/measure/bacth: unknown key; did you mean "batch"'
+sed 's/bacth/batch/' "$dir/misspelt.json" >"$dir/timed.json"
+is "a single cell that is timed" "$dir/timed.json" "training configuration"
 cp "$dir/checkpoint.safetensors" "$dir/turned.safetensors"
 spoil "$dir/turned.safetensors" 7
 isnt "a checkpoint of which one byte was turned" 5 "$dir/turned.safetensors" "a checkpoint, but its digest does not fit"
