@@ -1,6 +1,7 @@
 # morbench: one Makefile, no recursion into folders, nothing written outside build/ (and results/quickstart).
 #   make                      build/release/morbench
 #   make CONFIG=asan check    every test under AddressSanitizer and UBSan
+#   make races                those of threads under ThreadSanitizer (CONFIG=tsan)
 #   make ARCH=generic         no intrinsics (what other CPUs get)
 comma  := ,
 CONFIG ?= release
@@ -91,7 +92,7 @@ SAY   = $(if $(V),@:,@printf '  %-5s %s\n')
 
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all help check tests fuzzers fuzz double-tests warnings deps quickstart reproduce benches peers hardware check-aarch64 schema false-alarms check-kills check-slurm \
+.PHONY: all help check tests race-tests races fuzzers fuzz double-tests warnings deps quickstart reproduce benches peers hardware check-aarch64 schema false-alarms check-kills check-slurm \
         overhead rerun-committed reproducible-runs kills install install-files uninstall clean
 
 all: $(BINARY) ## build the program (default)
@@ -192,6 +193,15 @@ check: ## run every test; CONFIG=asan for sanitizers
 	@BUILD=$(BUILD) DOUBLE_BUILD=$(BUILD)-double scripts/check.sh $(TESTS) $(TEST_SH) $(TEST_PY) -- $(DOUBLE_TESTS)
 
 fuzzers: $(REPLAYS)
+
+# threads of our own; those of OpenMP have a runtime that ThreadSanitizer cannot see into, and would give false alarms
+RACE_TESTS := tests/test_loader tests/test_scratch
+
+race-tests: $(RACE_TESTS:%=$(BUILD)/%)
+
+races: ## the tests of threads under ThreadSanitizer
+	@$(MAKE) --no-print-directory CONFIG=tsan ARCH=$(ARCH) race-tests
+	@for t in $(RACE_TESTS); do OMP_NUM_THREADS=1 $(BUILD_ROOT)/tsan$(if $(filter generic,$(ARCH)),-generic)/$$t || exit 1; done
 
 # without intrinsics: no kernel is fuzzed, and instrumented ones take minutes to compile
 fuzz: ## libFuzzer (clang, libomp-dev) on every target for FUZZ_SECONDS (60), or on TARGETS="idx result"; what breaks lies in build/fuzz-generic/found
