@@ -1,6 +1,7 @@
 # morbench: one Makefile, no recursion into folders, nothing written outside build/ (and results/quickstart).
 #   make                      build/release/morbench
 #   make CONFIG=asan check    every test under AddressSanitizer and UBSan
+#   make races                those of threads under ThreadSanitizer (CONFIG=tsan)
 #   make ARCH=generic         no intrinsics (what other CPUs get)
 comma  := ,
 CONFIG ?= release
@@ -14,8 +15,9 @@ CFLAGS_release := -O3 -g
 CFLAGS_debug   := -O0 -g3
 CFLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS_tsan    := -O1 -g -fsanitize=thread
+CFLAGS_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ifeq ($(origin CFLAGS_$(CONFIG)),undefined)
-$(error unknown CONFIG '$(CONFIG)': release, debug, asan or tsan)
+$(error unknown CONFIG '$(CONFIG)': release, debug, asan, tsan or fuzz)
 endif
 ifeq ($(filter $(ARCH),native generic),)
 $(error unknown ARCH '$(ARCH)': native (SIMD chosen at run time) or generic)
@@ -90,7 +92,7 @@ SAY   = $(if $(V),@:,@printf '  %-5s %s\n')
 
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all help check tests double-tests warnings deps quickstart reproduce benches peers hardware check-aarch64 schema false-alarms check-kills check-slurm \
+.PHONY: all help check tests race-tests races fuzzers fuzz double-tests warnings deps quickstart reproduce benches peers hardware check-aarch64 schema false-alarms check-kills check-slurm \
         overhead rerun-committed reproducible-runs kills install install-files uninstall clean
 
 all: $(BINARY) ## build the program (default)
@@ -106,7 +108,7 @@ endif
 endif
 
 help: ## list the targets
-	@sed -n 's/^\([a-z][a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST))
 
 deps: ## install what is missing (Debian, Ubuntu), or say what to install
 	@scripts/deps.sh
@@ -163,9 +165,12 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(LIB)
 	$(SAY) link $@
 	$(Q)$(CC) $(ALL_CFLAGS) $< $(LIB) -lcmocka $(ALL_LIBS) $(LDFLAGS_test_$*) -o $@
 
-$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
+# a target runs over a corpus, or with CONFIG=fuzz makes up inputs of its own
+FUZZ_MAIN := $(if $(filter fuzz,$(CONFIG)),,$(BUILD)/tests/fuzz/replay.o)
+
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(LIB)
 	$(SAY) link $@
-	$(Q)$(CC) $(ALL_CFLAGS) $< $(BUILD)/tests/fuzz/replay.o $(LIB) $(ALL_LIBS) -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $< $(FUZZ_MAIN) $(LIB) $(ALL_LIBS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
 	$(SAY) link $@
@@ -186,6 +191,23 @@ check: ## run every test; CONFIG=asan for sanitizers
 	@$(MAKE) --no-print-directory CONFIG=$(CONFIG) ARCH=$(ARCH) tests
 	@$(MAKE) --no-print-directory CONFIG=$(CONFIG) ARCH=$(ARCH) REAL=double double-tests
 	@BUILD=$(BUILD) DOUBLE_BUILD=$(BUILD)-double scripts/check.sh $(TESTS) $(TEST_SH) $(TEST_PY) -- $(DOUBLE_TESTS)
+
+fuzzers: $(REPLAYS)
+
+# threads of our own; those of OpenMP have a runtime that ThreadSanitizer cannot see into, and would give false alarms
+RACE_TESTS := tests/test_loader tests/test_scratch
+
+race-tests: $(RACE_TESTS:%=$(BUILD)/%)
+
+races: ## the tests of threads under ThreadSanitizer
+	@$(MAKE) --no-print-directory CONFIG=tsan ARCH=$(ARCH) race-tests
+	@for t in $(RACE_TESTS); do OMP_NUM_THREADS=1 $(BUILD_ROOT)/tsan$(if $(filter generic,$(ARCH)),-generic)/$$t || exit 1; done
+
+# without intrinsics: no kernel is fuzzed, and instrumented ones take minutes to compile
+fuzz: ## libFuzzer (clang, libomp-dev) on every target for FUZZ_SECONDS (60), or on TARGETS="idx result"; what breaks lies in build/fuzz-generic/found
+	@scripts/fuzz.sh --check
+	@$(MAKE) --no-print-directory CC=clang CONFIG=fuzz ARCH=generic fuzzers
+	@BUILD=$(BUILD_ROOT)/fuzz-generic FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) scripts/fuzz.sh $(TARGETS)
 
 double-tests: $(DOUBLE_TESTS:%=$(BUILD)/%)
 

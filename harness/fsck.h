@@ -16,7 +16,7 @@
 #define FSCK_FINDINGS(FINDING) \
     FINDING(half_written,       "a file that a process was writing when it ended")                                                  \
     FINDING(damaged_result,     "a run.json that cannot be read or does not fit its digest: the cell counts as not done")           \
-    FINDING(duplicate,          "a run.json of a cell that another directory has, of the same machine and session")                 \
+    FINDING(duplicate,          "a run.json of a cell that another directory has, of the same machine and session, and no two experiments share") \
     FINDING(other_weights,      "weights.safetensors with another digest than the run.json beside it tells")                        \
     FINDING(damaged_checkpoint, "a checkpoint that cannot be read or does not fit its digest")                                      \
     FINDING(left_checkpoint,    "a checkpoint beside the result of a finished run")                                                 \

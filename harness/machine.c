@@ -330,8 +330,9 @@ static void line_count(FactCount *fact, const char *text, const char *key, const
     long long count;
     int       used = 0;
     fact->reason   = reason;
-    if (!sysfile_line(text, key, value, sizeof value) || sscanf(value, "%16lld%n", &count, &used) != 1) return;
-    know_count(fact, strcmp(value + used, " kB") == 0 ? count * 1024 : count);
+    if (!sysfile_line(text, key, value, sizeof value) || sscanf(value, "%18lld%n", &count, &used) != 1) return;
+    if (strcmp(value + used, " kB") == 0 && __builtin_mul_overflow(count, 1024, &count)) return;
+    know_count(fact, count);
 }
 
 static void read_memory(Machine *m, const char *root) {

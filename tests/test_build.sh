@@ -21,6 +21,8 @@ for file in $(cd "$dir/build/release" && find . -name '*.d' | sed 's,^./,,'); do
 done
 holds "every object knows its headers; forgotten:${forgotten:- none}" test -z "$forgotten"
 
+holds "make help lists every target that says what it is for" test "$(make -s help | wc -l)" -eq "$(grep -cE '^[^#[:space:]][^:=]*:.*## ' Makefile)"
+
 # ---- the runner: scripts/check.sh over a tree of two fuzz targets ----
 mkdir -p "$dir/tree/scripts" "$dir/tree/tests/fuzz/corpus/a" "$dir/tree/tests/fuzz/corpus/b" "$dir/tree/b/tests/fuzz"
 cp scripts/check.sh "$dir/tree/scripts/"
