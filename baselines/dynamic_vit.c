@@ -403,6 +403,11 @@ static void image_shape(const void *self, int *channels, int *height, int *width
     *classes  = m->num_classes;
 }
 
+static ModelTraits traits(const void *self) {
+    (void)self;
+    return (ModelTraits){.routed = true};
+}
+
 static bool adapt(const void *self, const Param *p, int n_dims, const int64_t dim[], const float *data, Real *out) {
     const DynamicVit *m = self;
     return vit_adapt_positions(m->pos_embed, 1, p, n_dims, dim, data, out);
@@ -430,5 +435,5 @@ static bool init_from(void *self, const Model *source, const char *rule, Error *
 const ModelKind model_dynamic_vit = {
     .name = "dynamic_vit", .paper = "Rao et al. 2021, DynamicViT: Efficient Vision Transformers with Dynamic Token Sparsification",
     .fields = fields, .presets = presets, .size_bytes = sizeof(DynamicVit), .prepare = prepare, .each_param = each_param,
-    .forward = forward, .count = dynamic_vit_count, .image_shape = image_shape, .init_from = init_from, .adapt = adapt,
+    .forward = forward, .count = dynamic_vit_count, .image_shape = image_shape, .traits = traits, .init_from = init_from, .adapt = adapt,
 };

@@ -13,6 +13,8 @@
 
 enum { BALANCE_AUTO = BALANCE_TARGET + 1 };
 
+#define THRESHOLD_MIDDLE 0.5         /* sigmoid of a score of 0 */
+
 static const char *const sharings[] = {[SHARING_CYCLE] = "cycle", [SHARING_MIDDLE_CYCLE] = "middle_cycle", [SHARING_SEQUENCE] = "sequence", [SHARING_MIDDLE_SEQUENCE] = "middle_sequence", [SHARING_NONE] = "none", NULL};
 static const char *const nets[] = {[NET_AUTO] = "auto", [NET_LINEAR] = "linear", [NET_MLP2] = "mlp2", [NET_MLP3] = "mlp3", [NET_SPATIAL] = "spatial", NULL};
 static const char *const placements[] = {[PLACEMENT_AUTO] = "auto", [PLACEMENT_PER_RECURSION] = "per_recursion", [PLACEMENT_ONCE] = "once", NULL};
@@ -60,8 +62,8 @@ static const Field fields[] = {
     REAL_FIELD(MorVit, alpha,       0, 100,   1,   "factor of the gate"),
     WORD_FIELD(MorVit, combine,     combines, COMBINE_RULE_DELTA, "delta h + g (y - h); paper h + g y; replace y; soft (router token): every token takes all recursions, and their outputs are mixed by the router's softmax"),
     WORD_FIELD(MorVit, kv,          kv_rules, KV_AUTO, "keys and values: of active tokens; of recursion 1; of recursion 1 with active rows overwritten; of all tokens. auto: active (router layer: all)"),
-    WORD_FIELD(MorVit, select,      selections, SELECT_TOPK, "at inference: best k of each image; gate activation above threshold (in recursions of a capacity below 1); best k of the batch"),
-    REAL_FIELD(MorVit, threshold,   -100, 100, 0.5, "select threshold: tokens whose activation exceeds it go on"),
+    WORD_FIELD(MorVit, select,      selections, SELECT_TOPK, "at inference: best k of each image; gate activation above threshold (in recursions of a capacity below 1); best k of the batch, whose answers to an image hang on the others"),
+    REAL_FIELD(MorVit, threshold,   -100, 100, THRESHOLD_MIDDLE, "select threshold: tokens whose activation exceeds it go on; 0.5 is a score of 0, hence stands for 0 with activations tanh and none"),
     WORD_FIELD(MorVit, pool,        pools, POOL_TOKEN, "what the head reads: the class token or the mean of the patches"),
     WORD_FIELD(MorVit, activation,  activations, GATE_SIGMOID, "of the gate"),
     WORD_FIELD(MorVit, cls,         cls_rules, CLS_ALWAYS, "the class token takes every recursion, or competes with the patches"),
@@ -170,6 +172,8 @@ static void fill_in(MorVit *m, bool decides) {
     if (m->router_net == NET_AUTO) m->router_net = router->by_layer ? NET_MLP3 : NET_LINEAR;
     if (m->router_placement == PLACEMENT_AUTO) m->router_placement = decides ? PLACEMENT_ONCE : PLACEMENT_PER_RECURSION;
     if (m->kv == KV_AUTO)          m->kv       = router->by_layer ? KV_ALL : KV_ACTIVE;
+    /* a fallback of its own would give every model another identity */
+    if (m->threshold == THRESHOLD_MIDDLE && m->select == SELECT_THRESHOLD && m->activation != GATE_SIGMOID) m->threshold = 0;
     if (m->z_weight < 0)           m->z_weight = decides ? 1e-3 : 0;
     if (m->balance == BALANCE_AUTO) m->balance = !decides ? BALANCE_NONE : router->by_layer ? BALANCE_HINGE_VAR : BALANCE_SWITCH;
 }
@@ -549,6 +553,13 @@ static void image_shape(const void *self, int *channels, int *height, int *width
     *classes  = m->num_classes;
 }
 
+static ModelTraits traits(const void *self) {
+    const MorVit *m = self;
+    const bool    decides = m->router->learned && !m->router->capacities && m->combine != COMBINE_RULE_SOFT;
+    return (ModelTraits){.depth_unit = m->router->by_layer ? "layers" : "recursions", .routed = m->router != &router_none,
+                         .decides_depth = decides || m->select == SELECT_THRESHOLD, .batch_dependent = m->select == SELECT_BATCHK};
+}
+
 static bool adapt(const void *self, const Param *p, int n_dims, const int64_t dim[], const float *data, Real *out) {
     const MorVit *m = self;
     return vit_adapt_positions(m->pos_embed, 1, p, n_dims, dim, data, out);
@@ -557,5 +568,5 @@ static bool adapt(const void *self, const Param *p, int n_dims, const int64_t di
 const ModelKind model_mor_vit = {
     .name = "mor_vit", .paper = "Li 2025, MOR-ViT; Bae et al. 2025, Mixture-of-Recursions",
     .fields = fields, .presets = presets, .size_bytes = sizeof(MorVit), .prepare = prepare, .each_param = each_param, .forward = forward,
-    .count = mor_vit_count, .image_shape = image_shape, .after_step = after_step, .init_from = mor_vit_init_from, .adapt = adapt,
+    .count = mor_vit_count, .image_shape = image_shape, .traits = traits, .after_step = after_step, .init_from = mor_vit_init_from, .adapt = adapt,
 };

@@ -782,6 +782,59 @@ static void a_trained_vit_gives_its_layers_by_rule(void **state) {
 
 /* ---- refusals ---- */
 
+static void a_model_tells_what_its_depths_count_and_what_decides_them(void **state) {
+    (void)state;
+    static const struct { const char *settings, *unit; bool routed, decides_depth, batch_dependent; } of[] = {
+        {"router=none", "recursions", false, false, false}, {"capacity=linear", "recursions", true, false, false},
+        {"router=random_gated capacity=linear select=batchk", "recursions", true, false, true}, {"capacity=linear select=threshold", "recursions", true, true, false},
+        {"router=token", "recursions", true, true, false}, {"router=token combine=soft", "recursions", true, false, false}, {"router=layer", "layers", true, true, false}};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        Model            *m = model_of(of[i].settings);
+        const ModelTraits t = model_traits(m);
+        assert_string_equal(t.depth_unit, of[i].unit);
+        if (t.routed != of[i].routed || t.decides_depth != of[i].decides_depth || t.batch_dependent != of[i].batch_dependent) fail_msg("%s", of[i].settings);
+        model_destroy(m);
+    }
+}
+
+/* The answer to an image by itself and among others: the same, but where the batch is selected from as a whole. */
+static void only_batchk_lets_an_answer_hang_on_the_batch(void **state) {
+    (void)state;
+    for (int batchk = 0; batchk < 2; batchk++) {
+        Model        *m = model_of(batchk ? SIZES "recursions=3 capacity=linear select=batchk" : SIZES "recursions=3 capacity=linear");
+        const MorVit *v = m->self;
+        Tape         *tape = tape_on(&backend_reference);
+        Real         *images = random_images(v, 5);
+        int32_t       depth[5 * ORACLE_T];
+        int           other = 0;
+        ModelOutput   y;
+        run(m, tape, (TapeStep){0}, false, images, 5, 0, NULL, &y);
+        memcpy(depth, y.depth, (size_t)(5 * v->T) * sizeof *depth);
+        for (int b = 0; b < 5; b++) {
+            run(m, tape, (TapeStep){0}, false, images, 1, b, NULL, &y);
+            other += memcmp(y.depth, depth + b * v->T, (size_t)v->T * sizeof *depth) != 0;
+        }
+        assert_int_equal(other > 0, batchk);
+        assert_int_equal(model_traits(m).batch_dependent, batchk);
+        free(images);
+        tape_destroy(tape);
+        model_destroy(m);
+    }
+}
+
+/* Where no threshold is given it is that of a score of 0, in every activation. */
+static void a_threshold_lies_where_a_score_is_nothing(void **state) {
+    (void)state;
+    static const struct { const char *settings; double threshold; } of[] = {
+        {"capacity=linear select=threshold", 0.5}, {"capacity=linear select=threshold activation=tanh", 0}, {"capacity=linear select=threshold activation=none", 0},
+        {"capacity=linear select=threshold activation=tanh threshold=0.4", 0.4}, {"capacity=linear activation=tanh", 0.5}, {"router=none", 0.5}};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        Model *m = model_of(of[i].settings);
+        assert_true(((const MorVit *)m->self)->threshold == of[i].threshold);
+        model_destroy(m);
+    }
+}
+
 /* What a run says of its settings builds the same model again: values that were filled in are accepted, whatever the router. */
 static void settings_as_they_were_filled_in_are_accepted(void **state) {
     (void)state;
@@ -878,6 +931,9 @@ int main(void) {
         cmocka_unit_test(random_choices_are_addressed_by_step_image_and_patch),
         cmocka_unit_test(gated_random_differs_from_expert_in_the_choice_alone),
         cmocka_unit_test(a_trained_vit_gives_its_layers_by_rule),
+        cmocka_unit_test(a_model_tells_what_its_depths_count_and_what_decides_them),
+        cmocka_unit_test(only_batchk_lets_an_answer_hang_on_the_batch),
+        cmocka_unit_test(a_threshold_lies_where_a_score_is_nothing),
         cmocka_unit_test(settings_as_they_were_filled_in_are_accepted),
         cmocka_unit_test(impossible_settings_are_refused_by_name),
     };
