@@ -263,18 +263,18 @@ static void drop_rows(Tape *t, Pass *p, int k) {
     p->z = scope_close(t, p->z);
 }
 
-/* Noise of stage k, (B N,2): as given, or -log of an exponential draw, addressed by step, image, stage, patch and side. */
+/* Noise of stage k, (B N,2): as given, or Gumbel draws, addressed by step, image, stage, patch and side. */
 static const Real *noise_of(Tape *t, const Pass *p, int k) {
     const int64_t n = (int64_t)p->B * p->m->n_patches;
     if (p->in->given != NULL && p->in->given->noise != NULL) return p->in->given->noise + 2 * n * k;
     Real *noise = tape_alloc(t, (size_t)(2 * n + 1) * sizeof *noise);
     const RngStream stream = rng_stream(tape_step(t).seed, "router");
-    for (int64_t i = 0; noise != NULL && i < 2 * n; i++) {
-        const RngKey key = {.step = tape_step(t).step, .image = p->in->image_id[i / 2 / p->m->n_patches], .layer = k,
-                            .patch = (int32_t)(i / 2 % p->m->n_patches), .channel = i % 2};
-        const double u = rng_uniform(stream, key);
-        noise[i] = (Real)-log(-log(u > 0x1p-53 ? u : 0x1p-53));
-    }
+    const TapeStep  step   = tape_step(t);
+    if (noise == NULL) return NULL;
+#pragma omp parallel for schedule(static) if (n > 4096)
+    for (int64_t i = 0; i < 2 * n; i++)
+        noise[i] = (Real)rng_gumbel(stream, (RngKey){.step = step.step, .image = p->in->image_id[i / 2 / p->m->n_patches], .layer = k,
+                                                     .patch = (int32_t)(i / 2 % p->m->n_patches), .channel = i % 2});
     return noise;
 }
 
@@ -403,6 +403,11 @@ static void image_shape(const void *self, int *channels, int *height, int *width
     *classes  = m->num_classes;
 }
 
+static ModelTraits traits(const void *self) {
+    (void)self;
+    return (ModelTraits){.routed = true};
+}
+
 static bool adapt(const void *self, const Param *p, int n_dims, const int64_t dim[], const float *data, Real *out) {
     const DynamicVit *m = self;
     return vit_adapt_positions(m->pos_embed, 1, p, n_dims, dim, data, out);
@@ -430,5 +435,5 @@ static bool init_from(void *self, const Model *source, const char *rule, Error *
 const ModelKind model_dynamic_vit = {
     .name = "dynamic_vit", .paper = "Rao et al. 2021, DynamicViT: Efficient Vision Transformers with Dynamic Token Sparsification",
     .fields = fields, .presets = presets, .size_bytes = sizeof(DynamicVit), .prepare = prepare, .each_param = each_param,
-    .forward = forward, .count = dynamic_vit_count, .image_shape = image_shape, .init_from = init_from, .adapt = adapt,
+    .forward = forward, .count = dynamic_vit_count, .image_shape = image_shape, .traits = traits, .init_from = init_from, .adapt = adapt,
 };

@@ -29,6 +29,8 @@ typedef struct DynamicVit {
     KeepPredictor predictor[FIELD_LIST_MAX];
 } DynamicVit;
 
+/* ModelKind.count (dynamic_vit_counts.c has the formula): route->active[1 + k] tokens after stage k, else 1 + kept[k]; route->training:
+ * all stay. */
 void dynamic_vit_count(const void *self, const RouteCounts *route, ModelCounts *out);
 
 #endif

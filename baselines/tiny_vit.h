@@ -50,6 +50,7 @@ static inline int tiny_windows(const TinyVit *m, int s) {
     return (m->side[s] + w - 1) / w;
 }
 
+/* ModelKind.count (tiny_vit_counts.c has the formulas); every pixel takes every block, so the route says nothing. */
 void tiny_vit_count(const void *self, const RouteCounts *route, ModelCounts *out);
 
 #endif

@@ -18,6 +18,7 @@ typedef struct Vit {
     Tensor  *norm_w, *norm_b, *head_w, *head_b, *head_dist_w, *head_dist_b;
 } Vit;
 
+/* ModelKind.count (vit_counts.c has the formula); every token takes every block, so the route says nothing. */
 void vit_count(const void *self, const RouteCounts *route, ModelCounts *out);
 
 #endif

@@ -28,7 +28,6 @@ typedef struct Field {
     double      min, max;            /* inclusive; of a list: of every entry */
     double      fallback;            /* of FIELD_WORD: index */
     const char *text_fallback;       /* FIELD_TEXT only */
-    bool        required;
     const char *const *words;        /* FIELD_WORD: NULL-terminated */
     const char *help;
 } Field;
@@ -37,8 +36,6 @@ typedef struct Field {
 #define FIELD_AT(Type, member) offsetof(Type, member)
 #define INT_FIELD(Type, member, low, high, value, text) \
     {.key = #member, .type = FIELD_INT, .offset = offsetof(Type, member), .min = low, .max = high, .fallback = value, .help = text}
-#define INT_FIELD_REQUIRED(Type, member, low, high, text) \
-    {.key = #member, .type = FIELD_INT, .offset = offsetof(Type, member), .min = low, .max = high, .required = true, .help = text}
 #define REAL_FIELD(Type, member, low, high, value, text) \
     {.key = #member, .type = FIELD_REAL, .offset = offsetof(Type, member), .min = low, .max = high, .fallback = value, .help = text}
 #define BOOL_FIELD(Type, member, value, text) \

@@ -30,6 +30,11 @@ static double unit(uint64_t bits) { return (double)(bits >> 11) * 0x1p-53; }
 
 double rng_uniform(RngStream s, RngKey k) { return unit(rng_bits(s, k)); }
 
+double rng_gumbel(RngStream s, RngKey k) {
+    const double u = rng_uniform(s, k);
+    return -log(-log(u > 0x1p-53 ? u : 0x1p-53));
+}
+
 double rng_normal(RngStream s, RngKey k) {
     const philox4x64_ctr_t b = block(s, k, 0);
     return sqrt(-2 * log(1 - unit(b.v[0]))) * cos(2 * 3.14159265358979323846 * unit(b.v[1]));

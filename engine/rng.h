@@ -20,6 +20,7 @@ uint64_t  rng_bits   (RngStream s, RngKey k);
 double    rng_uniform(RngStream s, RngKey k);               /* [0,1), 53 bits */
 double    rng_normal (RngStream s, RngKey k);               /* N(0,1), Box-Muller on one draw's two halves */
 void      rng_normals(RngStream s, RngKey k, double out[4]); /* four from one draw */
+double    rng_gumbel (RngStream s, RngKey k);               /* -log(-log u), finite: u = 0 counts as 2^-53, the least draw above it */
 int64_t   rng_below  (RngStream s, RngKey k, int64_t n);    /* uniform in [0,n), n >= 1; exact (Lemire with retries) */
 
 /* index[0..n-1] becomes a permutation of 0..n-1, the one of (stream, epoch). */

@@ -58,6 +58,7 @@ typedef struct TapeStep {
     uint64_t seed;
     int64_t  step, n_steps;      /* n_steps: of the whole run, for schedules; 0: unknown */
     bool     training;           /* dropout, drop path, batch statistics */
+    bool     freeze_bn;          /* but of the last: batch norms use their running ones, which stay */
     double   dropout, drop_path; /* rates; drop path grows linearly with depth to this one */
 } TapeStep;
 

@@ -154,21 +154,10 @@ static bool read_keys(const json_t *object, const Field *fields, void *self, con
     return true;
 }
 
-static bool has_required(const json_t *object, const Field *fields, const char *path, Error *err) {
-    for (const Field *f = fields; f->key != NULL; f++) {
-        char where[CONFIG_POINTER_MAX], allowed[256];
-        if (!f->required || json_object_get(object, f->key) != NULL) continue;
-        config_join_pointer(where, path, f->key);
-        allowed_text(f, allowed, sizeof allowed);
-        return FAIL(err, where, "must be given: %s; %s", f->help, allowed);
-    }
-    return true;
-}
-
 bool config_read_block(const json_t *object, const Field *fields, void *self, const char *path, Error *err) {
     fields_default(fields, self);
     if (!json_is_object(object)) return FAIL(err, path, "must be an object {...}");
-    return read_keys(object, fields, self, NULL, path, err) && has_required(object, fields, path, err);
+    return read_keys(object, fields, self, NULL, path, err);
 }
 
 /* ---- models ---- */
@@ -233,7 +222,6 @@ bool config_read_model(const json_t *block, Model **out, const char *path, Error
     if (!read_text(block, "preset", &preset, path, err) || !read_text(block, "model", &kind_name, path, err)) return false;
     if (preset != NULL ? !start_from_preset(&m, preset, kind_name, path, err) : !start_from_kind(&m, kind_name, path, err)) goto done;
     if (!read_keys(block, m->kind->fields, m->self, model_keys, path, err)) goto done;
-    if (preset == NULL && !has_required(block, m->kind->fields, path, err)) goto done;
     if (!model_build(m, err)) {
         move_field(err, path);
         goto done;

@@ -21,7 +21,7 @@
 #include "models/model.h"
 
 /* Sets every field of *self: from object, else to its fallback. A key that is in no field, a value of the wrong type or out of
- * range, and a required key that is missing are errors. path: JSON pointer of the object, "" for a file's root. */
+ * range are errors. path: JSON pointer of the object, "" for a file's root. */
 bool config_read_block(const json_t *object, const Field *fields, void *self, const char *path, Error *err);
 
 /* A built model, its weights uninitialised, from a block with "model" or "preset" (whose settings further keys override).

@@ -312,6 +312,11 @@ bool result_set_model(Result *r, const Model *model, const char *weights_sha256,
     json_put_count(s, "params_unrolled_count", params_elements_unrolled(model->params));
     put_text_or(s, "weights_sha256", training ? NULL : weights_sha256, "not_requested");
     put_text_or(s, "initial_weights_sha256", training ? weights_sha256 : NULL, "not_requested");
+    const ModelTraits traits = model_traits(model);
+    json_put_text(s, "depth_unit", traits.depth_unit);
+    json_put_bool(s, "routed", traits.routed);
+    json_put_bool(s, "decides_depth", traits.decides_depth);
+    json_put_bool(s, "batch_dependent", traits.batch_dependent);
     json_put_object(s, "counts", &counts);
     ModelCounts   c     = {0};
     const RouteCounts nominal = {0};
@@ -321,6 +326,7 @@ bool result_set_model(Result *r, const Model *model, const char *weights_sha256,
     snprintf(r->weights, sizeof r->weights, "%s", weights_sha256 != NULL ? weights_sha256 : "");
     json_put_count(&r->block[BLOCK_metrics], "weights_bytes", params_bytes(model->params));
     if (weights_sha256 == NULL && !training) result_warn(r, WARN_untrained);
+    if (traits.batch_dependent) result_warn(r, WARN_batch_dependent);
     return true;
 }
 

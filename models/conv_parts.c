@@ -58,7 +58,7 @@ Tensor *conv_bn(Tape *t, ConvBn *u, Tensor *x, MapShape *map, Activation activat
         return convolve(t, u, x, from, u->folded_w, u->folded_b, activation);
     }
     x = convolve(t, u, x, from, u->w, NULL, ACTIVATION_NONE);
-    const bool frozen = !u->gain->needs_grad;
+    const bool frozen = !u->gain->needs_grad || tape_step(t).freeze_bn;
     x = op_batch_norm(t, x, u->gain, u->bias, (BatchStatistics){frozen, u->running_mean, u->running_var, u->batch_mean, u->batch_var}, CONV_BN_EPS);
     if (tape_step(t).training && !frozen) u->batch_mean->version = 1;                           /* filled */
     return activation == ACTIVATION_GELU ? op_gelu(t, x) : x;

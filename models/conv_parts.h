@@ -1,7 +1,7 @@
 /* Convolution followed by batch normalisation, the unit that convolutional parts of Vision Transformers are made of.
  *
  * In training the convolution has no bias and the norm uses the batch (engine/ops/batch_norm.c); where its gain wants no gradient
- * (frozen), the running statistics, which then stay as they are. While a pass is neither
+ * (frozen), or the step freezes them all, the running statistics, which then stay as they are. While a pass is neither
  * training nor recorded the norm is folded into the convolution: w' = w g, b' = bias - mean g, g = gain / sqrt(var + eps), in
  * double. Folded weights are kept beside the unit and made again when any of the five tensors they come from has changed. */
 #ifndef MODELS_CONV_PARTS_H

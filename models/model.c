@@ -34,6 +34,12 @@ void model_destroy(Model *m) {
     free(m);
 }
 
+ModelTraits model_traits(const Model *m) {
+    ModelTraits t = m->kind->traits != NULL ? m->kind->traits(m->self) : (ModelTraits){0};
+    if (t.depth_unit == NULL) t.depth_unit = "blocks";
+    return t;
+}
+
 void model_count_images(const Model *m, const ModelOutput *y, int B, bool training, int64_t *sum, int64_t *min, int64_t *max) {
     for (int b = 0; b < B; b++) {
         RouteCounts route = {.training = training};

@@ -75,6 +75,14 @@ typedef struct Preset {
 
 typedef struct Model Model;
 
+/* What a built model does that those who measure and draw it must know. */
+typedef struct ModelTraits {
+    const char *depth_unit;          /* what a token's depth counts; NULL: "blocks" */
+    bool        routed;              /* which tokens go on hangs on weights, images or draws */
+    bool        decides_depth;       /* how many do as well: no setting fixes the work */
+    bool        batch_dependent;     /* the answer to an image hangs on the others of its batch */
+} ModelTraits;
+
 typedef struct ModelKind {
     const char   *name, *paper;
     const Field  *fields;
@@ -85,6 +93,7 @@ typedef struct ModelKind {
     void   (*forward)(void *self, Tape *tape, const ModelInput *in, ModelOutput *out);
     void   (*count)(const void *self, const RouteCounts *route, ModelCounts *out);   /* in another file; runs no op */
     void   (*image_shape)(const void *self, int *channels, int *height, int *width, int *classes);
+    ModelTraits (*traits)(const void *self);                         /* NULL: none of them */
     /* State that is not learned by gradients (buffers). NULL: nothing to do.
      *   after_pass  after each training pass of a step, which may have several (accumulation): index counts from 0. What lasts must
      *               not change yet, for the step may still be given up and be taken again.
@@ -109,6 +118,8 @@ struct Model {
 bool model_new(Model **out, const ModelKind *kind, Error *err);         /* settings at their fallbacks */
 bool model_build(Model *m, Error *err);                                  /* prepare and declare; weights uninitialised */
 void model_destroy(Model *m);
+
+ModelTraits model_traits(const Model *m);                                /* of a built model; depth_unit is never NULL */
 
 /* Closed-form MACs of the B images of a forward pass, each by the rows that it had active (ModelOutput.active; without them: the
  * nominal cost). Adds to *sum, and widens *min and *max. */

@@ -43,6 +43,8 @@ struct MorRun {
     bool              training, losses;     /* losses: also recording, so that they have a gradient */
 };
 
+/* All rows active, nothing taken; out->active becomes (B,n_steps). in, out and m are borrowed for the pass. False: out of memory, the
+ * tape is marked. */
 bool run_begin(MorRun *run, MorVit *m, Tape *tape, const ModelInput *in, ModelOutput *out);
 
 /* Room for a step's route: at most the rows now active. False: out of memory. */
@@ -60,8 +62,10 @@ typedef struct Candidates {
     uint8_t *chosen;             /* (n) */
 } Candidates;
 
+/* Of the rows active now, in their order, image by image: none chosen, at[i] = i. False: out of memory, the tape is marked. */
 bool candidates_of(MorRun *run, Candidates *c);
-/* Marks the chosen: top keep of each image, those above a threshold, or the batch's best; ties go to the lower row. */
+/* Marks the chosen of recursion r by score[at[i]]: the best of each image, those above a threshold, or the batch's best; ties go to the
+ * lower row. RouteGiven.depth decides instead where it is given. */
 void candidates_choose(const MorRun *run, Candidates *c, const Real *score, int r);
 /* The same by uniform draws, addressed by (step, image, recursion, patch) in stream "router"; c->at must be as candidates_of left it. */
 void candidates_draw(const MorRun *run, Candidates *c, int r);
@@ -75,6 +79,7 @@ void run_add_router_losses(MorRun *run, Tensor *z, const int32_t *z_rows, const 
 
 /* The scores of tokens: x (n,D) of the rows given -> (n,outputs). rows: whose neighbours a spatial net looks at. */
 Tensor *router_net_scores(MorRun *run, const RouterNet *net, Tensor *x, const TokenRows *rows);
+/* Declares "<prefix>.weight", or "<prefix>.fc1.weight" ..., and of a spatial net "<prefix>.dw.weight". */
 void    router_net_params(RouterNet *net, Params *p, const MorVit *m, int n_outputs, const char *prefix);
 /* Multiply-accumulates a token. */
 int64_t router_net_macs(const MorVit *m, int n_outputs);

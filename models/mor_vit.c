@@ -13,6 +13,8 @@
 
 enum { BALANCE_AUTO = BALANCE_TARGET + 1 };
 
+#define THRESHOLD_MIDDLE 0.5         /* sigmoid of a score of 0 */
+
 static const char *const sharings[] = {[SHARING_CYCLE] = "cycle", [SHARING_MIDDLE_CYCLE] = "middle_cycle", [SHARING_SEQUENCE] = "sequence", [SHARING_MIDDLE_SEQUENCE] = "middle_sequence", [SHARING_NONE] = "none", NULL};
 static const char *const nets[] = {[NET_AUTO] = "auto", [NET_LINEAR] = "linear", [NET_MLP2] = "mlp2", [NET_MLP3] = "mlp3", [NET_SPATIAL] = "spatial", NULL};
 static const char *const placements[] = {[PLACEMENT_AUTO] = "auto", [PLACEMENT_PER_RECURSION] = "per_recursion", [PLACEMENT_ONCE] = "once", NULL};
@@ -60,8 +62,8 @@ static const Field fields[] = {
     REAL_FIELD(MorVit, alpha,       0, 100,   1,   "factor of the gate"),
     WORD_FIELD(MorVit, combine,     combines, COMBINE_RULE_DELTA, "delta h + g (y - h); paper h + g y; replace y; soft (router token): every token takes all recursions, and their outputs are mixed by the router's softmax"),
     WORD_FIELD(MorVit, kv,          kv_rules, KV_AUTO, "keys and values: of active tokens; of recursion 1; of recursion 1 with active rows overwritten; of all tokens. auto: active (router layer: all)"),
-    WORD_FIELD(MorVit, select,      selections, SELECT_TOPK, "at inference: best k of each image; gate activation above threshold (in recursions of a capacity below 1); best k of the batch"),
-    REAL_FIELD(MorVit, threshold,   -100, 100, 0.5, "select threshold: tokens whose activation exceeds it go on"),
+    WORD_FIELD(MorVit, select,      selections, SELECT_TOPK, "at inference: best k of each image; gate activation above threshold (in recursions of a capacity below 1); best k of the batch, whose answers to an image hang on the others"),
+    REAL_FIELD(MorVit, threshold,   -100, 100, THRESHOLD_MIDDLE, "select threshold: tokens whose activation exceeds it go on; 0.5 is a score of 0, hence stands for 0 with activations tanh and none"),
     WORD_FIELD(MorVit, pool,        pools, POOL_TOKEN, "what the head reads: the class token or the mean of the patches"),
     WORD_FIELD(MorVit, activation,  activations, GATE_SIGMOID, "of the gate"),
     WORD_FIELD(MorVit, cls,         cls_rules, CLS_ALWAYS, "the class token takes every recursion, or competes with the patches"),
@@ -170,40 +172,74 @@ static void fill_in(MorVit *m, bool decides) {
     if (m->router_net == NET_AUTO) m->router_net = router->by_layer ? NET_MLP3 : NET_LINEAR;
     if (m->router_placement == PLACEMENT_AUTO) m->router_placement = decides ? PLACEMENT_ONCE : PLACEMENT_PER_RECURSION;
     if (m->kv == KV_AUTO)          m->kv       = router->by_layer ? KV_ALL : KV_ACTIVE;
+    /* a fallback of its own would give every model another identity */
+    if (m->threshold == THRESHOLD_MIDDLE && m->select == SELECT_THRESHOLD && m->activation != GATE_SIGMOID) m->threshold = 0;
     if (m->z_weight < 0)           m->z_weight = decides ? 1e-3 : 0;
     if (m->balance == BALANCE_AUTO) m->balance = !decides ? BALANCE_NONE : router->by_layer ? BALANCE_HINGE_VAR : BALANCE_SWITCH;
 }
 
-/* A setting that a router has no use for would stand in results as if it had done something. Capacities alone may stand
- * beside any router, so that a sweep over routers is one file. */
+/* What a setting needs to have an effect. */
+enum { USES_NET = 1, USES_CAPACITIES = 2, USES_GATES_OF_SCORES = 4, USES_EARLIER_ANSWERS = 8 };
+
+static int uses_of(const MorVit *m) {
+    const Router *router = m->router;
+    return (router->learned ? USES_NET : 0) | (router->capacities ? USES_CAPACITIES : 0) | (router->learned && router->capacities ? USES_GATES_OF_SCORES : 0)
+         | (!router->by_layer && m->recursions > 1 ? USES_EARLIER_ANSWERS : 0);
+}
+
+/* Settings of what a router may not have, and the one value that they may have then. A number that belongs to another setting's
+ * value (lora_rank, threshold, balance_..., aux_weight) is not looked at while that is not chosen. */
+static const struct { const char *key; double only; int needs; const char *without; } needs[] = {
+    {"router_net",       NET_LINEAR,              USES_NET,             "which has no net"},
+    {"router_placement", PLACEMENT_PER_RECURSION, USES_NET,             "which has no net"},
+    {"router_detach",    false,                   USES_NET,             "which has no net"},
+    {"temperature",      1,                       USES_NET,             "which has no logits"},
+    {"z_weight",         0,                       USES_NET,             "which has no logits"},
+    {"alpha",            1,                       USES_CAPACITIES,      "whose gate it does not scale"},
+    {"activation",       GATE_SIGMOID,            USES_GATES_OF_SCORES, "which does not use it"},
+    {"select",           SELECT_TOPK,             USES_CAPACITIES,      "which selects by no score"},
+    {"cls",              CLS_ALWAYS,              USES_CAPACITIES,      "which selects by no score"},
+    {"capacity_warmup",  0,                       USES_CAPACITIES,      "which has no capacities"},
+    {"deep_supervision", 0,                       USES_EARLIER_ANSWERS, "where no recursion comes before the last"},
+};
+
+/* What would stand in results as if it had done something. Capacities alone may stand beside any router, so that a sweep over
+ * routers is one file. */
+static bool check_uses(const MorVit *m, Error *err) {
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+        const Field *f = field_find(fields, needs[i].key);
+        const double value = field_number(f, m);
+        char         where[48];
+        if ((uses_of(m) & needs[i].needs) != 0 || value == needs[i].only) continue;
+        snprintf(where, sizeof where, "/model/%s", f->key);
+        if (f->words != NULL)
+            return FAIL(err, where, "must be %s for router %s, %s; got %s", f->words[(int)needs[i].only], m->router->name, needs[i].without, f->words[(int)value]);
+        return FAIL(err, where, "must be %g for router %s, %s; got %g", needs[i].only, m->router->name, needs[i].without, value);
+    }
+    return true;
+}
+
 static bool check_router(MorVit *m, Error *err) {
     const Router *router  = m->router;
     const bool    decides = router->learned && !router->capacities, gated = router->capacities || (decides && !router->by_layer);
     if (router != &router_none && (m->sharing == SHARING_SEQUENCE || m->sharing == SHARING_MIDDLE_SEQUENCE))
         return FAIL(err, "/model/router", "must be none with sharing %s, which repeats one block before the next; got %s", sharings[m->sharing], router->name);
     fill_in(m, decides);
+    if (!check_uses(m, err)) return false;
     if (decides && m->router_placement != PLACEMENT_ONCE)
         return FAIL(err, "/model/router_placement", "must be once for router %s, which decides once", router->name);
+    if (m->router_net == NET_SPATIAL && m->cls == CLS_ROUTED)
+        return FAIL(err, "/model/router_net", "must not be spatial with cls routed, since the class token has no neighbours to be scored by");
     if (m->combine == COMBINE_RULE_SOFT && !router->depth_weights)
         return FAIL(err, "/model/combine", "soft is for router token, whose softmax mixes the recursions; got router %s", router->name);
     if (!gated && m->combine != COMBINE_RULE_DELTA && m->combine != COMBINE_RULE_REPLACE)
         return FAIL(err, "/model/combine", "must be delta or replace for router %s, which has no gate of its own; got %s", router->name, combines[m->combine]);
-    if (!router->capacities && m->alpha != 1)
-        return FAIL(err, "/model/alpha", "must be 1 for router %s, whose gate it does not scale; got %g", router->name, m->alpha);
-    if (!(router->learned && router->capacities) && m->activation != GATE_SIGMOID)
-        return FAIL(err, "/model/activation", "must be sigmoid for router %s, which does not use it; got %s", router->name, activations[m->activation]);
-    if (!router->learned && m->temperature != 1)
-        return FAIL(err, "/model/temperature", "must be 1 for router %s, which has no logits; got %g", router->name, m->temperature);
     if (router->by_layer && m->kv != KV_ALL)
         return FAIL(err, "/model/kv", "must be all for router layer, whose frozen tokens stay visible; got %s", kv_rules[m->kv]);
-    if (!router->capacities && m->select != SELECT_TOPK)
-        return FAIL(err, "/model/select", "must be topk for router %s, which selects by no score; got %s", router->name, selections[m->select]);
     if (router->drawn && m->select == SELECT_THRESHOLD)
         return FAIL(err, "/model/select", "must be topk or batchk for router %s, whose scores mean nothing; got threshold", router->name);
     if (router->drawn && router->learned && m->combine == COMBINE_RULE_REPLACE)
         return FAIL(err, "/model/combine", "must be delta or paper for router %s, which without its gate is router random; got replace", router->name);
-    if (!router->capacities && m->cls == CLS_ROUTED)
-        return FAIL(err, "/model/cls", "must be always for router %s; got routed", router->name);
     if (m->balance == BALANCE_LOSSFREE && (!router->depth_weights || m->combine == COMBINE_RULE_SOFT))
         return FAIL(err, "/model/balance", "lossfree is for router token where tokens stop, whose depths have a bias; got router %s, combine %s", router->name, combines[m->combine]);
     if (m->balance != BALANCE_NONE && !decides)
@@ -517,6 +553,13 @@ static void image_shape(const void *self, int *channels, int *height, int *width
     *classes  = m->num_classes;
 }
 
+static ModelTraits traits(const void *self) {
+    const MorVit *m = self;
+    const bool    decides = m->router->learned && !m->router->capacities && m->combine != COMBINE_RULE_SOFT;
+    return (ModelTraits){.depth_unit = m->router->by_layer ? "layers" : "recursions", .routed = m->router != &router_none,
+                         .decides_depth = decides || m->select == SELECT_THRESHOLD, .batch_dependent = m->select == SELECT_BATCHK};
+}
+
 static bool adapt(const void *self, const Param *p, int n_dims, const int64_t dim[], const float *data, Real *out) {
     const MorVit *m = self;
     return vit_adapt_positions(m->pos_embed, 1, p, n_dims, dim, data, out);
@@ -525,5 +568,5 @@ static bool adapt(const void *self, const Param *p, int n_dims, const int64_t di
 const ModelKind model_mor_vit = {
     .name = "mor_vit", .paper = "Li 2025, MOR-ViT; Bae et al. 2025, Mixture-of-Recursions",
     .fields = fields, .presets = presets, .size_bytes = sizeof(MorVit), .prepare = prepare, .each_param = each_param, .forward = forward,
-    .count = mor_vit_count, .image_shape = image_shape, .after_step = after_step, .init_from = mor_vit_init_from, .adapt = adapt,
+    .count = mor_vit_count, .image_shape = image_shape, .traits = traits, .after_step = after_step, .init_from = mor_vit_init_from, .adapt = adapt,
 };

@@ -102,9 +102,14 @@ VitBlock *mor_block_at(MorVit *m, int l);
 int       mor_stack_position(const MorVit *m, int l);
 /* Patches (with a routed class token: tokens) that a recursion of capacity c keeps of an image: max(1, floor(c n + 1e-9)). */
 int       mor_keep(const MorVit *m, double capacity);
+/* Share of the patches that recursion r = 0 .. R-1 keeps; 1 where the router knows no capacities. */
 double    mor_capacity(const MorVit *m, int r);
 
+/* ModelKind.count (mor_counts.c has the formulas): of an image whose rows active in each step are route->active, or, with no steps or
+ * NULL, of the nominal schedule. */
 void mor_vit_count(const void *self, const RouteCounts *route, ModelCounts *out);
+/* ModelKind.init_from (mor_init.c has the rules, after Bae et al. 2025): a vit of the same width. False names the rule, the tensor or
+ * the depth that does not fit; weights may then be part old, part new. */
 bool mor_vit_init_from(void *self, const Model *source, const char *rule, Error *err);
 
 #endif

@@ -5,9 +5,9 @@
 #include "tests/backend_trial.h"
 
 typedef struct PolicyShape { int n; int64_t H, E, Ev; const int32_t *offset; double eps; } PolicyShape;
-static const int32_t policy_ragged[] = {0, 5, 5, 6, 23, 50}, policy_long[] = {0, 130};
+static const int32_t policy_ragged[] = {0, 5, 5, 6, 23, 50}, policy_long[] = {0, 130}, policy_few[] = {0, 3};
 static const PolicyShape policy_shapes[] = {{5, 3, 16, 16, policy_ragged, 1e-6}, {5, 2, 7, 5, policy_ragged, 0.1}, {1, 2, 32, 48, policy_long, 1e-6},
-                                            {1, 1, 64, 64, policy_long, 0}};
+                                            {1, 1, 64, 64, policy_long, 0}, {1, 1, 1030, 2060, policy_few, 1e-6}};
 enum { N_POLICY_SHAPES = sizeof policy_shapes / sizeof *policy_shapes };
 
 /* Decisions, some of them partial; at least one of each kind. */

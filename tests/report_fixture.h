@@ -20,6 +20,8 @@ typedef struct FakeRun {
     bool        profile;
     const char *router;           /* a setting of the model; NULL: it has none */
     int         seed;             /* of a training */
+    int         depths, recursions; /* tokens take up to so many steps; a setting of the model; 0: none */
+    const char *depth_unit;       /* NULL: as files of before it are */
     Warning     warn;             /* N_WARNINGS: none */
 } FakeRun;
 
@@ -37,6 +39,8 @@ static bool fake_run(const FakeRun *f, const char *dir, Error *err) {
     json_put_text(model, "preset", f->preset);
     json_put_object(model, "settings", &none);
     if (f->router != NULL) json_put_text(&none, "router", f->router);
+    if (f->recursions > 0) json_put_count(&none, "recursions", f->recursions);
+    if (f->depth_unit != NULL) json_put_text(model, "depth_unit", f->depth_unit);
     json_put_count(model, "params_count", 2710000);
     if (f->weights != NULL) json_put_text(model, "weights_sha256", f->weights);
     else                    json_put_missing(model, "weights_sha256", "not_requested");
@@ -64,6 +68,7 @@ static bool fake_run(const FakeRun *f, const char *dir, Error *err) {
     }
     if (f->top1 > 0)
         result_set_accuracy(r, &(ResultAccuracy){.images_count = 10000, .top1_count = f->top1, .top5_count = 9900, .loss = 0.31});
+    if (f->depths > 0) result_set_depth(r, (int64_t[16]){[1] = 10, [2] = 10}, f->depths, 4, 5);
     for (int e = 1; e <= f->epochs; e++)
         result_add_point(r, &(ResultPoint){.epoch = e, .step = 468*e, .train_loss = 0.3 + 1.2/e, .train_top1_ratio = 0.9 - 0.3/e,
                                            .tested = e % 2 == 0 || e == 1, .test_loss = 0.35 + 1.0/e,

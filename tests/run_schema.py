@@ -21,7 +21,9 @@ except ImportError:
 FREE = [("experiment",), ("model", "settings"), ("env",), ("samples",), ("error",), ("processes",), ("roofline",)]
 # came after the first files, which are read without them
 keys = open(os.path.join(os.path.dirname(sys.argv[0]), "..", "harness", "result_keys.def")).read()
-LATER = {("profile", "parts"), ("profile", "passes_elapsed_ns"), ("profile", "unaccounted_ns"), ("processes",), ("roofline",)} | set(re.findall(r"KEY_LATER\((\w+), +(\w+),", keys))
+LATER = {("profile", "parts"), ("profile", "passes_elapsed_ns"), ("profile", "unaccounted_ns"), ("processes",), ("roofline",)}
+LATER |= {("model", key) for key in ("depth_unit", "routed", "decides_depth", "batch_dependent")}
+LATER |= set(re.findall(r"KEY_LATER\((\w+), +(\w+),", keys))
 
 
 def paths(value, at=()):

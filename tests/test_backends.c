@@ -165,10 +165,11 @@ static void attention_shape(Trial *t, AttentionShape shape, bool backward) {
 
 static void attention_trial(Trial *t, bool backward) {
     static const int32_t ragged_q[] = {0, 5, 5, 6, 23, 50}, ragged_k[] = {0, 9, 12, 13, 30, 31};
-    static const int32_t equal[]    = {0, 17, 34, 51}, long_q[] = {0, 101}, long_k[] = {0, 67};
+    static const int32_t equal[]    = {0, 17, 34, 51}, long_q[] = {0, 101}, long_k[] = {0, 67}, few[] = {0, 3};
     const AttentionShape shapes[]   = {{5, 3, 16, 16, ragged_q, ragged_q, false, true}, {5, 2, 7, 5, ragged_q, ragged_k, false, false},
                                        {3, 2, 32, 64, equal, equal, true, true},        {1, 1, 64, 64, long_q, long_k, false, true},
-                                       {1, 2, 64, 32, long_q, long_q, true, false},     {0, 2, 4, 4, equal, equal, false, true}};
+                                       {1, 2, 64, 32, long_q, long_q, true, false},     {0, 2, 4, 4, equal, equal, false, true},
+                                       {1, 1, 1030, 2060, few, few, true, true}};     /* wider than the spans of the reference */
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) attention_shape(t, shapes[i], backward);
 }
 

@@ -417,14 +417,14 @@ static void other_weights_or_images_than_at_first_are_invalid(void **state) {   
     brings("data_changed");
 }
 
-/* The model is made to be one with a router by the settings in its result. */
-static bool warned_with(const char *router, const char *select, const char *code) {
+/* The model is made to be one with a router by what its result says of it. */
+static bool warned_with(bool routed, bool decides_depth, const char *code) {
     Result *r   = NULL;
     Error   err = {0};
     assert_true(bench_result_begin(&r, &settings, &cell, &err));
-    json_t *of = (json_t *)report_at(result_block(r, "model")->at, "/settings");
-    json_object_set_new(of, "router", json_string(router));
-    json_object_set_new(of, "select", json_string(select));
+    json_t *of = result_block(r, "model")->at;
+    json_object_set_new(of, "routed", json_boolean(routed));
+    json_object_set_new(of, "decides_depth", json_boolean(decides_depth));
     assert_true(bench_result_fill(r, &settings, &cell, &err));
     const bool found = warned(r, code);
     result_destroy(r);
@@ -433,10 +433,10 @@ static bool warned_with(const char *router, const char *select, const char *code
 
 static void routing_by_random_weights_or_on_generated_images_is_labelled(void **state) {  /* V30 */
     (void)state;
-    assert_false(warned_with("none", "topk", "untrained_routing"));
-    assert_true(warned_with("expert", "topk", "untrained_routing") && warned_with("expert", "topk", "synthetic_routing"));
-    assert_false(warned_with("expert", "topk", "untrained_speed"));       /* its capacity fixes the work */
-    assert_true(warned_with("expert", "threshold", "untrained_speed") && warned_with("token", "topk", "untrained_speed") && warned_with("layer", "topk", "untrained_speed"));
+    assert_false(warned_with(false, false, "untrained_routing"));
+    assert_true(warned_with(true, false, "untrained_routing") && warned_with(true, false, "synthetic_routing"));
+    assert_false(warned_with(true, false, "untrained_speed"));            /* capacities fix the work */
+    assert_true(warned_with(true, true, "untrained_speed"));
 }
 
 static void a_paper_needs_a_committed_optimised_build(void **state) {     /* V32 */

@@ -26,7 +26,7 @@ static const char *const shapes[] = {"round", "square", "flat", NULL};
 
 static const Field fields[] = {
     INT_FIELD(Settings, depth, 1, 64, 12, "layers"),
-    INT_FIELD_REQUIRED(Settings, seed, INT_MIN, INT_MAX, "any"),
+    INT_FIELD  (Settings, seed, INT_MIN, INT_MAX, 0, "any"),
     WORD_FIELD(Settings, shape, shapes, 1, "form"),
     REAL_FIELD(Settings, lr, 0, 1, 0.25, "rate"),
     BOOL_FIELD(Settings, flip, true, "mirrored"),
@@ -72,8 +72,6 @@ static void fallbacks_of_every_type_are_set(void **state) {
     assert_string_equal(s.empty, "");
     assert_int_equal(s.dims.n, 0);
     assert_int_equal(s.rates.n, 0);
-    assert_true(field("seed")->required);
-    assert_false(field("depth")->required);
 }
 
 static void a_field_is_found_by_its_whole_name(void **state) {

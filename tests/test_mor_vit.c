@@ -118,6 +118,9 @@ static Model *draw(int fixed_key, int fixed_value, char *settings, size_t size) 
         int  value[N_CHOICES];
         char list[80];
         for (int i = 0; i < N_CHOICES; i++) value[i] = i == fixed_key ? fixed_value : dice(choice[i].n);
+        const char *router = choice[1].word[value[1]];
+        for (int i = 5; i <= 6 && (strcmp(router, "none") == 0 || strcmp(router, "random") == 0); i++)
+            if (i != fixed_key) value[i] = 0;                /* what a router without a net must have */
         list_text(list, sizeof list, value[14] + 1);
         const int patch = 1 + dice(2), side = 2 + dice(7);
         int n = snprintf(settings, size, "img_size=%d patch_size=%d in_chans=%d embed_dim=%d num_heads=%d mlp_ratio=2 num_classes=%d alpha=%s threshold=0.5 lora_rank=2 temperature=%s",
@@ -617,7 +620,7 @@ static void random_choices_are_addressed_by_step_image_and_patch(void **state) {
 /* Where the draws are given, gates and their losses but the BCE are those of expert, bit for bit; without, the choice is random's. */
 static void gated_random_differs_from_expert_in_the_choice_alone(void **state) {
     (void)state;
-    static const char *const kinds[] = {"", "combine=paper alpha=0.1 activation=tanh temperature=2", "router_net=spatial router_detach=true cls=routed", "router_net=mlp3 router_placement=once kv=share",
+    static const char *const kinds[] = {"", "combine=paper alpha=0.1 activation=tanh temperature=2", "router_net=spatial router_detach=true", "router_net=mlp2 cls=routed", "router_net=mlp3 router_placement=once kv=share",
                                         "z_weight=0.1"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         char settings[3][400];
@@ -779,6 +782,83 @@ static void a_trained_vit_gives_its_layers_by_rule(void **state) {
 
 /* ---- refusals ---- */
 
+static void a_model_tells_what_its_depths_count_and_what_decides_them(void **state) {
+    (void)state;
+    static const struct { const char *settings, *unit; bool routed, decides_depth, batch_dependent; } of[] = {
+        {"router=none", "recursions", false, false, false}, {"capacity=linear", "recursions", true, false, false},
+        {"router=random_gated capacity=linear select=batchk", "recursions", true, false, true}, {"capacity=linear select=threshold", "recursions", true, true, false},
+        {"router=token", "recursions", true, true, false}, {"router=token combine=soft", "recursions", true, false, false}, {"router=layer", "layers", true, true, false}};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        Model            *m = model_of(of[i].settings);
+        const ModelTraits t = model_traits(m);
+        assert_string_equal(t.depth_unit, of[i].unit);
+        if (t.routed != of[i].routed || t.decides_depth != of[i].decides_depth || t.batch_dependent != of[i].batch_dependent) fail_msg("%s", of[i].settings);
+        model_destroy(m);
+    }
+}
+
+/* The answer to an image by itself and among others: the same, but where the batch is selected from as a whole. */
+static void only_batchk_lets_an_answer_hang_on_the_batch(void **state) {
+    (void)state;
+    for (int batchk = 0; batchk < 2; batchk++) {
+        Model        *m = model_of(batchk ? SIZES "recursions=3 capacity=linear select=batchk" : SIZES "recursions=3 capacity=linear");
+        const MorVit *v = m->self;
+        Tape         *tape = tape_on(&backend_reference);
+        Real         *images = random_images(v, 5);
+        int32_t       depth[5 * ORACLE_T];
+        int           other = 0;
+        ModelOutput   y;
+        run(m, tape, (TapeStep){0}, false, images, 5, 0, NULL, &y);
+        memcpy(depth, y.depth, (size_t)(5 * v->T) * sizeof *depth);
+        for (int b = 0; b < 5; b++) {
+            run(m, tape, (TapeStep){0}, false, images, 1, b, NULL, &y);
+            other += memcmp(y.depth, depth + b * v->T, (size_t)v->T * sizeof *depth) != 0;
+        }
+        assert_int_equal(other > 0, batchk);
+        assert_int_equal(model_traits(m).batch_dependent, batchk);
+        free(images);
+        tape_destroy(tape);
+        model_destroy(m);
+    }
+}
+
+/* Where no threshold is given it is that of a score of 0, in every activation. */
+static void a_threshold_lies_where_a_score_is_nothing(void **state) {
+    (void)state;
+    static const struct { const char *settings; double threshold; } of[] = {
+        {"capacity=linear select=threshold", 0.5}, {"capacity=linear select=threshold activation=tanh", 0}, {"capacity=linear select=threshold activation=none", 0},
+        {"capacity=linear select=threshold activation=tanh threshold=0.4", 0.4}, {"capacity=linear activation=tanh", 0.5}, {"router=none", 0.5}};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        Model *m = model_of(of[i].settings);
+        assert_true(((const MorVit *)m->self)->threshold == of[i].threshold);
+        model_destroy(m);
+    }
+}
+
+/* What a run says of its settings builds the same model again: values that were filled in are accepted, whatever the router. */
+static void settings_as_they_were_filled_in_are_accepted(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"router=none", "router=random capacity=linear", "router=random_gated capacity=linear", "router=token", "router=layer", "capacity=linear"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        Error         err;
+        Model        *m = try_model(kinds[i], &err);
+        const MorVit *v = m != NULL ? m->self : NULL;
+        char          again[500];
+        assert_non_null(v);
+        int n = snprintf(again, sizeof again, "%s", kinds[i]);
+        static const char *const keys[] = {"router_net", "router_placement", "kv", "balance"};
+        for (size_t k = 0; k < 4; k++) {
+            const Field *f = field_find(model_mor_vit.fields, keys[k]);
+            n += snprintf(again + n, sizeof again - (size_t)n, " %s=%s", keys[k], f->words[(int)field_number(f, v)]);
+        }
+        snprintf(again + n, sizeof again - (size_t)n, " z_weight=%g threshold=%g", v->z_weight, v->threshold);
+        Model *same = try_model(again, &err);
+        if (same == NULL) fail_msg("%s: %s %s", again, err.field, err.message);
+        model_destroy(same);
+        model_destroy(m);
+    }
+}
+
 static void impossible_settings_are_refused_by_name(void **state) {
     (void)state;
     static const struct { const char *settings, *field, *says; } cases[] = {
@@ -802,6 +882,16 @@ static void impossible_settings_are_refused_by_name(void **state) {
         {"router=random_gated capacity=linear select=threshold", "/model/select", "for router random_gated, whose scores mean nothing"},
         {"router=random_gated capacity=linear combine=replace", "/model/combine", "without its gate is router random"},
         {"router=none cls=routed", "/model/cls", "must be always"},
+        {"router=random capacity=linear router_net=mlp3", "/model/router_net", "must be linear for router random, which has no net; got mlp3"},
+        {"router=none router_placement=once", "/model/router_placement", "must be per_recursion for router none, which has no net"},
+        {"router=none router_detach=true", "/model/router_detach", "must be 0 for router none"},
+        {"router=random capacity=linear z_weight=0.001", "/model/z_weight", "must be 0 for router random, which has no logits; got 0.001"},
+        {"router=token capacity_warmup=0.1", "/model/capacity_warmup", "must be 0 for router token, which has no capacities"},
+        {"router=layer capacity_warmup=0.1", "/model/capacity_warmup", "must be 0 for router layer"},
+        {"router=none capacity_warmup=0.1", "/model/capacity_warmup", "must be 0 for router none"},
+        {"router=layer deep_supervision=0.1", "/model/deep_supervision", "must be 0 for router layer, where no recursion comes before the last"},
+        {"recursions=1 capacity=linear deep_supervision=0.1", "/model/deep_supervision", "must be 0 for router expert"},
+        {"capacity=linear router_net=spatial cls=routed", "/model/router_net", "must not be spatial with cls routed"},
         {"router=token router_placement=per_recursion", "/model/router_placement", "must be once"},
         {"sharing=cycle capacity=linear tail_tokens=cls", "/model/tail_tokens", "without middle sharing"},
         {"capacity=linear tail_tokens=cls pool=mean", "/model/tail_tokens", "which reads the patches"},
@@ -841,6 +931,10 @@ int main(void) {
         cmocka_unit_test(random_choices_are_addressed_by_step_image_and_patch),
         cmocka_unit_test(gated_random_differs_from_expert_in_the_choice_alone),
         cmocka_unit_test(a_trained_vit_gives_its_layers_by_rule),
+        cmocka_unit_test(a_model_tells_what_its_depths_count_and_what_decides_them),
+        cmocka_unit_test(only_batchk_lets_an_answer_hang_on_the_batch),
+        cmocka_unit_test(a_threshold_lies_where_a_score_is_nothing),
+        cmocka_unit_test(settings_as_they_were_filled_in_are_accepted),
         cmocka_unit_test(impossible_settings_are_refused_by_name),
     };
     return cmocka_run_group_tests_name("mor_vit", tests, NULL, NULL);

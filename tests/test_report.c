@@ -348,6 +348,31 @@ static void plots_are_drawn_with_intervals_and_marked_axes(void **state) {
     if (!drawn) skip();
 }
 
+static void depths_are_drawn_in_the_unit_that_a_run_tells(void **state) {
+    (void)state;
+    static const struct { const char *dir, *unit; int depths, recursions; const char *drawn; } of[] = {
+        {"told", "strides", 3, 3, "strides, 4 images"}, {"recursive", NULL, 3, 3, "recursions, 4 images"}, {"layered", NULL, 5, 3, "layers, 4 images"},
+        {"plain", NULL, 6, 0, "blocks, 4 images"}};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        char   run[64], name[64];
+        Error  err = {0};
+        int    n_plots = 0;
+        snprintf(run, sizeof run, "units_%s/a", of[i].dir);
+        put(&(FakeRun){.kind = "eval", .preset = "x", .weights = weights_a, .macs = 4e6, .top1 = 9000, .depths = of[i].depths, .recursions = of[i].recursions,
+                       .depth_unit = of[i].unit, .warn = N_WARNINGS}, run);
+        snprintf(name, sizeof name, "units_%s", of[i].dir);
+        Report     r = read_in(name);
+        const bool drawn = report_write_plots(&r, in_dir(name), &n_plots, &err);
+        report_free(&r);
+        if (!drawn && err.exit_status == EXIT_MACHINE) skip();
+        good(drawn, &err);
+        snprintf(name, sizeof name, "units_%s/plots/depth.gp", of[i].dir);
+        char *script = contents(name);
+        if (strstr(script, of[i].drawn) == NULL) fail_msg("%s: no \"%s\"", of[i].dir, of[i].drawn);
+        free(script);
+    }
+}
+
 static void invalid_runs_are_struck_through_and_not_drawn(void **state) {
     (void)state;
     put(&(FakeRun){.kind = "bench", .preset = "vit_a", .weights = weights_a, .macs = 4e6, .batch = 4, .latency_ms = 1, .top1 = 9000,
@@ -502,6 +527,7 @@ int main(void) {
         cmocka_unit_test(every_row_names_its_run_and_empty_cells_have_reasons),
         cmocka_unit_test(hostile_names_stay_in_their_cells),
         cmocka_unit_test(plots_are_drawn_with_intervals_and_marked_axes),
+        cmocka_unit_test(depths_are_drawn_in_the_unit_that_a_run_tells),
         cmocka_unit_test(invalid_runs_are_struck_through_and_not_drawn),
         cmocka_unit_test(a_damaged_run_is_left_out_and_counted),
         cmocka_unit_test(a_directory_without_runs_is_bad_input),

@@ -283,6 +283,31 @@ static void random_weights_give_speed_only_and_training_may_start_from_them(void
     model_destroy(m);
 }
 
+static void what_a_model_does_to_its_tokens_is_told_and_a_batch_that_matters_warned_of(void **state) {
+    (void)state;
+    for (int batchk = 0; batchk < 2; batchk++) {
+        Error   err = {0};
+        Model  *m   = NULL;
+        Result *r   = begin("eval", 4, batchk ? "batchk" : "topk");
+        good(model_from_preset(&m, "mor_d32_c1x2_p7_lin_28", batchk ? "select=batchk" : NULL, &err), &err);
+        good(result_set_model(r, m, weights_a, &err), &err);
+        json_t *run = written(r, batchk ? "batchk" : "topk");
+        assert_string_equal(text(run, "model", "depth_unit"), "recursions");
+        assert_true(json_is_true(json_object_get(json_object_get(run, "model"), "routed")));
+        assert_true(json_is_false(json_object_get(json_object_get(run, "model"), "decides_depth")));
+        bool          warned = false;
+        size_t        i;
+        const json_t *warning;
+        json_array_foreach(json_object_get(run, "warnings"), i, warning)
+            warned = warned || strcmp(json_string_value(json_object_get(warning, "code")), "batch_dependent") == 0;
+        assert_int_equal(warned, batchk);
+        assert_string_equal(text(run, "validity", "verdict"), "VALID");
+        json_decref(run);
+        result_destroy(r);
+        model_destroy(m);
+    }
+}
+
 static void a_failed_run_is_invalid_and_says_why(void **state) {
     (void)state;
     Error   why = {0};
@@ -670,6 +695,7 @@ int main(void) {
         cmocka_unit_test(a_loss_that_is_no_number_is_null_and_makes_the_run_invalid),
         cmocka_unit_test(the_worst_warning_decides_and_all_are_kept),
         cmocka_unit_test(random_weights_give_speed_only_and_training_may_start_from_them),
+        cmocka_unit_test(what_a_model_does_to_its_tokens_is_told_and_a_batch_that_matters_warned_of),
         cmocka_unit_test(a_failed_run_is_invalid_and_says_why),
         cmocka_unit_test(a_depth_histogram_that_lost_tokens_is_invalid),
         cmocka_unit_test(threads_that_lack_or_share_a_cpu_lower_timings_only),

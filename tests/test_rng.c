@@ -207,6 +207,27 @@ static void normals_have_the_moments_and_tails_of_the_normal_distribution(void *
     assert_true(fabs(correlation(power, power + 1, N_DRAWS - 1, 1, 2)) < 5);
 }
 
+/* P(x <= t) = exp(-exp(-t)); mean 0.5772, variance pi^2/6; none below the -log(53 log 2) of the least draw. */
+static void gumbels_have_their_distribution_and_an_end(void **state) {
+    (void)state;
+    static double x[N_DRAWS];
+    const RngStream stream = rng_stream(5, "router");
+    for (int i = 0; i < N_DRAWS; i++) {
+        const RngKey key = {.channel = i};
+        const double u = rng_uniform(stream, key);
+        x[i] = rng_gumbel(stream, key);
+        assert_true(u < 0x1p-53 || x[i] == -log(-log(u)));
+        assert_true(isfinite(x[i]) && x[i] >= -log(53 * log(2)) - 1e-12);
+    }
+    assert_true(fabs(standardized_sum(x, N_DRAWS, 0.57721566490153286, acos(-1) / sqrt(6))) < 5);
+    for (double limit = -1.5; limit <= 4; limit += 0.5) {
+        const double p = exp(-exp(-limit));
+        int below = 0;
+        for (int i = 0; i < N_DRAWS; i++) below += x[i] <= limit;
+        assert_true(fabs(below - N_DRAWS * p) < 5 * sqrt(N_DRAWS * p * (1 - p)));
+    }
+}
+
 static void whole_numbers_below_n_are_equally_likely(void **state) {
     (void)state;
     const RngStream stream = rng_stream(3, "shuffle");
@@ -315,6 +336,7 @@ int main(void) {
         cmocka_unit_test(uniforms_are_uniform_and_independent_along_every_coordinate),
         cmocka_unit_test(streams_are_independent),
         cmocka_unit_test(the_check_of_uniformity_notices_a_counter),
+        cmocka_unit_test(gumbels_have_their_distribution_and_an_end),
         cmocka_unit_test(normals_have_the_moments_and_tails_of_the_normal_distribution),
         cmocka_unit_test(whole_numbers_below_n_are_equally_likely),
         cmocka_unit_test(whole_numbers_below_a_huge_n_are_unbiased),

@@ -339,18 +339,13 @@ static Tensor *random_graph(Tape *tape, uint32_t seed, Tensor *leaf[N_LEAVES]) {
     for (int step = 0; step < N_STEPS; step++, n++) {
         Tensor *a = made[dice(n)], *b = made[dice(n)];
         const TokenRows *rows = sample_rows(tape, 2, (int[]){3, 1});
-        switch (dice(8)) {
+        switch (dice(7)) {
         case 0: made[n] = op_add(tape, a, b); break;
         case 1: made[n] = op_add(tape, a, a); break;
         case 2: made[n] = op_scale(tape, a, dice(2) == 0 ? -1 : 2); break;
         case 3: made[n] = op_add_tiled(tape, a, op_gather_rows(tape, b, sample_index(tape, 2, (int32_t[]){dice(ROWS), dice(ROWS)}), 2)); break;
         case 4: made[n] = op_gather_rows(tape, a, sample_index(tape, ROWS, (int32_t[]){dice(ROWS), dice(ROWS), -1, dice(ROWS)}), ROWS); break;
-        case 5: {
-            Tensor *two = op_gather_rows(tape, b, sample_index(tape, 2, (int32_t[]){dice(ROWS), dice(ROWS)}), 2);
-            made[n] = op_scatter_rows(tape, a, two, sample_index(tape, 2, (int32_t[]){1, 3}));
-            break;
-        }
-        case 6: made[n] = op_linear(tape, a, integers(tape, WIDTH, WIDTH, step), NULL, ACTIVATION_NONE, b); break;
+        case 5: made[n] = op_linear(tape, a, integers(tape, WIDTH, WIDTH, step), NULL, ACTIVATION_NONE, b); break;
         default: made[n] = op_drop_path(tape, a, b, rows, 0.5, step); break;      /* kept branches are doubled */
         }
     }

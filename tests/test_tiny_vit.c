@@ -251,6 +251,35 @@ static void running_statistics_take_every_pass_of_a_step(void **state) {
     model_destroy(m);
 }
 
+/* freeze_bn: gains train, statistics do not. */
+static void statistics_alone_can_be_frozen(void **state) {
+    (void)state;
+    Model    *m    = golden_model("tiny_vit_train", 0);
+    Tape     *tape = NULL;
+    Error     err  = {0};
+    SafeFile *f    = golden_expected("tiny_vit_train");
+    const ConvBn *u = &((TinyVit *)m->self)->conv1;
+    const Real    mean = u->running_mean->data[0], gain = u->gain->data[0];
+    float         images[3 * 3 * 56 * 56];
+    int32_t       label[3];
+    TrainSettings s;
+    StepReport    report;
+    const Optimizer  *o;
+    OptimizerSettings settings;
+    fields_default(train_fields, &s);
+    s.freeze_bn = true;
+    golden_check(safetensors_to_float(safetensors_find(f, "input"), images, &err), &err);
+    golden_labels(f, label, 3);
+    assert_true(tape_create(&tape, backend_default(), &err) && train_optimizer(&s, &o, &settings, &err));
+    golden_check(params_want_grads(m->params, &err) && params_want_state(m->params, &err), &err);
+    golden_check(train_gradients(m, tape, &s, 0, &(TrainBatch){images, label, image_ids, 3}, &report, &err), &err);
+    train_update(m, tape, &s, o, 1, 1e-3, report.grad_norm);
+    assert_true(u->running_mean->data[0] == mean && u->gain->data[0] != gain);
+    tape_destroy(tape);
+    safetensors_close(f);
+    model_destroy(m);
+}
+
 /* Where gains are frozen, training normalises as inference does and leaves the statistics alone. */
 static void a_frozen_batch_norm_uses_and_keeps_its_running_statistics(void **state) {
     (void)state;
@@ -498,6 +527,7 @@ int main(void) {
         cmocka_unit_test(biases_are_made_once_for_each_version_of_their_table),
         cmocka_unit_test(running_statistics_move_only_after_a_step),
         cmocka_unit_test(running_statistics_take_every_pass_of_a_step),
+        cmocka_unit_test(statistics_alone_can_be_frozen),
         cmocka_unit_test(a_frozen_batch_norm_uses_and_keeps_its_running_statistics),
         cmocka_unit_test(official_names_load_like_timms),
         cmocka_unit_test(biases_of_another_window_are_resampled),

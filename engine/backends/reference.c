@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HEAD_WIDTH = 1024 };
+enum { SPAN = 1024 };                  /* entries of a head summed at a time: wider heads are gone through span by span */
 
 /* ---- elementwise ---- */
 
@@ -174,23 +174,29 @@ static double score(const AttentionArgs *a, int s, int h, int64_t i, int64_t j) 
     return dot;
 }
 
+static int span(int width, int from) { return from >= width ? 0 : width - from < SPAN ? width - from : SPAN; }
+
 /* No keys: zeros, and a log-sum-exp of -inf. */
 static void attention(const AttentionArgs *a) {
-    CHECK(a->Ev <= MAX_HEAD_WIDTH, "attention: head width %d above %d", a->Ev, MAX_HEAD_WIDTH);
     for (int s = 0; s < a->n_sequences; s++)
         for (int h = 0; h < a->H; h++)
             for (int64_t i = 0; i < a->q_offset[s + 1] - a->q_offset[s]; i++) {
                 const int64_t Nk = a->k_offset[s + 1] - a->k_offset[s], row = a->q_offset[s] + i;
-                double        max = -INFINITY, sum = 0, mixed[MAX_HEAD_WIDTH] = {0};
+                double        max = -INFINITY, sum = 0;
                 for (int64_t j = 0; j < Nk; j++) max = fmax(max, score(a, s, h, i, j));
-                for (int64_t j = 0; j < Nk; j++) {
-                    const double weight = exp(score(a, s, h, i, j) - max);
-                    const Real  *v      = a->v + (a->k_offset[s] + j) * a->v_ld + h * a->v_head;
-                    sum += weight;
-                    for (int e = 0; e < a->Ev; e++) mixed[e] += weight * (double)v[e];
+                for (int from = 0; from < a->Ev; from += SPAN) {
+                    const int n = span(a->Ev, from);
+                    double    mixed[SPAN] = {0};
+                    sum = 0;
+                    for (int64_t j = 0; j < Nk; j++) {
+                        const double weight = exp(score(a, s, h, i, j) - max);
+                        const Real  *v      = a->v + (a->k_offset[s] + j) * a->v_ld + h * a->v_head + from;
+                        sum += weight;
+                        for (int e = 0; e < n; e++) mixed[e] += weight * (double)v[e];
+                    }
+                    for (int e = 0; e < n; e++)
+                        a->out[(row * a->H + h) * a->Ev + from + e] = (Real)(Nk > 0 ? mixed[e] / sum : 0.0);
                 }
-                for (int e = 0; e < a->Ev; e++)
-                    a->out[(row * a->H + h) * a->Ev + e] = (Real)(Nk > 0 ? mixed[e] / sum : 0.0);
                 if (a->lse != NULL) a->lse[row * a->H + h] = (Real)(Nk > 0 ? max + log(sum) : -INFINITY);
             }
 }
@@ -213,37 +219,40 @@ static void put(const double *grad, int n, bool assign, Real *to) {
 
 /* dq_i = scale sum_j ds_ij k_j;  dk_j = scale sum_i ds_ij q_i;  dv_j = sum_i p_ij dout_i;  dbias_ij = sum_s ds_ij */
 static void attention_backward(const AttentionArgs *a) {
-    CHECK(a->E <= MAX_HEAD_WIDTH && a->Ev <= MAX_HEAD_WIDTH, "attention: head width %d, %d above %d", a->E, a->Ev,
-          MAX_HEAD_WIDTH);
+    const int width = a->E > a->Ev ? a->E : a->Ev;
     for (int s = 0; s < a->n_sequences; s++) {
         const int64_t Nq = a->q_offset[s + 1] - a->q_offset[s], Nk = a->k_offset[s + 1] - a->k_offset[s];
         for (int h = 0; h < a->H; h++) {
-            for (int64_t i = 0; i < Nq; i++) {
-                double dq[MAX_HEAD_WIDTH] = {0};
-                for (int64_t j = 0; j < Nk; j++) {
-                    const double ds = pair(a, s, h, i, j).ds;
-                    const Real  *k  = a->k + (a->k_offset[s] + j) * a->k_ld + h * a->k_head;
-                    for (int e = 0; e < a->E; e++) dq[e] += (double)a->scale * ds * (double)k[e];
-                    if (a->dbias != NULL) {
-                        Real *to = &a->dbias[(h * Nq + i) * Nk + j];
-                        *to = (Real)((double)*to + ds);
+            for (int64_t i = 0; i < Nq; i++)
+                for (int from = 0; from < a->E; from += SPAN) {
+                    const int n = span(a->E, from);
+                    double    dq[SPAN] = {0};
+                    for (int64_t j = 0; j < Nk; j++) {
+                        const double ds = pair(a, s, h, i, j).ds;
+                        const Real  *k  = a->k + (a->k_offset[s] + j) * a->k_ld + h * a->k_head + from;
+                        for (int e = 0; e < n; e++) dq[e] += (double)a->scale * ds * (double)k[e];
+                        if (a->dbias != NULL && from == 0) {
+                            Real *to = &a->dbias[(h * Nq + i) * Nk + j];
+                            *to = (Real)((double)*to + ds);
+                        }
                     }
+                    if (a->dq != NULL) put(dq, n, a->assign, a->dq + (a->q_offset[s] + i) * a->q_ld + h * a->q_head + from);
                 }
-                if (a->dq != NULL) put(dq, a->E, a->assign, a->dq + (a->q_offset[s] + i) * a->q_ld + h * a->q_head);
-            }
-            for (int64_t j = 0; a->dk != NULL && j < Nk; j++) {
-                double dk[MAX_HEAD_WIDTH] = {0}, dv[MAX_HEAD_WIDTH] = {0};
-                for (int64_t i = 0; i < Nq; i++) {
-                    const Pair    ij   = pair(a, s, h, i, j);
-                    const int64_t row  = a->q_offset[s] + i;
-                    const Real   *q    = a->q + row * a->q_ld + h * a->q_head;
-                    const Real   *dout = a->dout + (row * a->H + h) * a->Ev;
-                    for (int e = 0; e < a->E; e++)  dk[e] += (double)a->scale * ij.ds * (double)q[e];
-                    for (int e = 0; e < a->Ev; e++) dv[e] += ij.p * (double)dout[e];
+            for (int64_t j = 0; a->dk != NULL && j < Nk; j++)
+                for (int from = 0; from < width; from += SPAN) {
+                    const int n = span(a->E, from), nv = span(a->Ev, from);
+                    double    dk[SPAN] = {0}, dv[SPAN] = {0};
+                    for (int64_t i = 0; i < Nq; i++) {
+                        const Pair    ij   = pair(a, s, h, i, j);
+                        const int64_t row  = a->q_offset[s] + i;
+                        const Real   *q    = a->q + row * a->q_ld + h * a->q_head + from;
+                        const Real   *dout = a->dout + (row * a->H + h) * a->Ev + from;
+                        for (int e = 0; e < n; e++)  dk[e] += (double)a->scale * ij.ds * (double)q[e];
+                        for (int e = 0; e < nv; e++) dv[e] += ij.p * (double)dout[e];
+                    }
+                    put(dk, n,  a->assign, a->dk + (a->k_offset[s] + j) * a->k_ld + h * a->k_head + from);
+                    put(dv, nv, a->assign, a->dv + (a->k_offset[s] + j) * a->v_ld + h * a->v_head + from);
                 }
-                put(dk, a->E,  a->assign, a->dk + (a->k_offset[s] + j) * a->k_ld + h * a->k_head);
-                put(dv, a->Ev, a->assign, a->dv + (a->k_offset[s] + j) * a->v_ld + h * a->v_head);
-            }
         }
     }
 }

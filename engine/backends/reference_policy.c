@@ -1,11 +1,9 @@
 /* Attention under a policy and pooled halves as their formulas say: sums in double, one thread, never tuned. */
 #include "engine/backends/reference_policy.h"
 
-#include "engine/error.h"
-
 #include <math.h>
 
-enum { MAX_HEAD_WIDTH = 1024 };
+enum { SPAN = 1024 };                  /* entries of a head summed at a time: wider heads are gone through span by span */
 
 /* scale q_i.k_j; rows of the whole batch */
 static double score(const AttentionArgs *a, int h, int64_t i, int64_t j) {
@@ -19,19 +17,23 @@ static double weight_of(const PolicyAttentionArgs *p, int64_t i, int64_t j) { re
 
 void reference_policy_attention(const PolicyAttentionArgs *p) {
     const AttentionArgs *a = &p->a;
-    CHECK(a->Ev <= MAX_HEAD_WIDTH, "policy_attention: head width %d above %d", a->Ev, MAX_HEAD_WIDTH);
     for (int s = 0; s < a->n_sequences; s++)
         for (int h = 0; h < a->H; h++)
             for (int64_t first = a->q_offset[s], end = a->q_offset[s + 1], i = first; i < end; i++) {
-                double max = -INFINITY, sum = 0, mixed[MAX_HEAD_WIDTH] = {0};
+                double max = -INFINITY, sum = 0;
                 for (int64_t j = first; j < end; j++) max = fmax(max, score(a, h, i, j));
-                for (int64_t j = first; j < end; j++) {
-                    const double A = exp(score(a, h, i, j) - max) * weight_of(p, i, j);
-                    const Real  *v = a->v + j * a->v_ld + h * a->v_head;
-                    sum += A;
-                    for (int e = 0; e < a->Ev; e++) mixed[e] += (A + (double)p->eps / (double)(end - first)) * (double)v[e];
+                for (int from = 0; from < a->Ev; from += SPAN) {
+                    const int n = a->Ev - from < SPAN ? a->Ev - from : SPAN;
+                    double    mixed[SPAN] = {0};
+                    sum = 0;
+                    for (int64_t j = first; j < end; j++) {
+                        const double A = exp(score(a, h, i, j) - max) * weight_of(p, i, j);
+                        const Real  *v = a->v + j * a->v_ld + h * a->v_head + from;
+                        sum += A;
+                        for (int e = 0; e < n; e++) mixed[e] += (A + (double)p->eps / (double)(end - first)) * (double)v[e];
+                    }
+                    for (int e = 0; e < n; e++) a->out[(i * a->H + h) * a->Ev + from + e] = (Real)(mixed[e] / (sum + (double)p->eps));
                 }
-                for (int e = 0; e < a->Ev; e++) a->out[(i * a->H + h) * a->Ev + e] = (Real)(mixed[e] / (sum + (double)p->eps));
                 if (p->maximum != NULL) p->maximum[i * a->H + h] = (Real)max;
                 if (p->sum != NULL)     p->sum[i * a->H + h] = (Real)(sum + (double)p->eps);
             }

@@ -6,7 +6,7 @@
 
 typedef struct SimdRows {
     const char *name;
-    void   (*exp)(int64_t n, const float *x, float *y);
+    void   (*exp)(int64_t n, const float *x, float *y);         /* for the tests, which scan the exp of all loops here */
     void   (*gelu)(int64_t n, const float *x, float *y);
     void   (*gelu_backward)(int64_t n, const float *x, const float *dy, float *dx, bool assign);
     void   (*bias_gelu_row)(int64_t n, const float *bias, float *x /* in: product, out: y */, float *pre, bool gelu,

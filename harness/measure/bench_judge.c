@@ -110,16 +110,13 @@ static void judge_files(Result *r, const BenchCell *c) {
 /* What random weights and generated images mean for a model whose cost depends on what it sees (rule V30). */
 static void judge_routing(Result *r, const BenchCell *c) {
     const json_t *model  = result_block(r, "model")->at;
-    const char   *router = json_string_value(report_at(model, "/settings/router")), *select = json_string_value(report_at(model, "/settings/select"));
-    bool          routed = router != NULL && strcmp(router, "none") != 0;
+    bool          routed = json_is_true(json_object_get(model, "routed"));
     for (int i = 0; i < c->n_said; i++) routed = routed || json_is_true(json_object_get(c->said[i], "routed"));
     if (!routed) return;
     if (c->arm->data->synthetic) result_warn(r, WARN_synthetic_routing);
     if (c->arm->weights_sha256[0] != '\0') return;
     result_warn(r, WARN_untrained_routing);
-    /* how many tokens stay is not set by a capacity but learned */
-    const bool learned = router != NULL && (strcmp(router, "token") == 0 || strcmp(router, "layer") == 0);
-    if (learned || (select != NULL && strcmp(select, "threshold") == 0)) result_warn_detail(r, WARN_untrained_speed, "router %s, select %s", router != NULL ? router : "?", select != NULL ? select : "?");
+    if (json_is_true(json_object_get(model, "decides_depth"))) result_warn(r, WARN_untrained_speed);
 }
 
 /* Rule V32. */

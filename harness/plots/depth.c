@@ -21,10 +21,11 @@ static const ReportRow *counted(const Report *r, int model) {
     return found;
 }
 
-/* What a model's depth counts. */
+/* What a model's depth counts. Files of before depth_unit: recursions where tokens take at most as many as are set, else layers. */
 static const char *unit_of(const ReportRow *row) {
-    if (strcmp(figure_text_at(row, "/model/name", ""), "mor_vit") != 0) return "blocks";
-    return strcmp(figure_text_at(row, "/model/settings/router", ""), "layer") == 0 ? "layers" : "recursions";
+    const double recursions = report_number(row->run, "/model/settings/recursions");
+    const size_t depths     = json_array_size(report_at(row->run, "/depth_histogram/tokens_count"));
+    return figure_text_at(row, "/model/depth_unit", !(recursions > 0) ? "blocks" : (double)depths == recursions + 1 ? "recursions" : "layers");
 }
 
 static double total_of(const json_t *tokens) {

@@ -1,6 +1,8 @@
 /* Which runs are of one model, and how it is called (report.h). */
 #include "harness/report/report.h"
 
+#include "baselines/registry.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,14 +51,12 @@ static bool make_label(const Report *r, ReportModel *m) {
 
 /* The methods of this program have fixed places, others follow as they are met. */
 static void place(Report *r) {
-    static const char *const known[] = {"vit", "mor_vit", "dynamic_vit", "tiny_vit"};
-    enum { N_KNOWN = sizeof known / sizeof *known };
-    r->n_methods = N_KNOWN;
+    r->n_methods = model_kind_count();
     for (int i = 0; i < r->n_models; i++) {
         ReportModel *m = &r->model[i];
         m->method_index = -1;
-        for (int k = 0; k < N_KNOWN; k++)
-            if (strcmp(m->method, known[k]) == 0) m->method_index = k;
+        for (int k = 0; k < model_kind_count(); k++)
+            if (strcmp(m->method, model_kind_at(k)->name) == 0) m->method_index = k;
         for (int k = 0; k < i; k++)
             if (strcmp(m->method, r->model[k].method) == 0) {
                 m->method_index = r->model[k].method_index;

@@ -41,6 +41,7 @@ const Field train_fields[] = {
     WORD_FIELD(TrainSettings, report,          reported, REPORT_FINAL, "weights that are tested, reported and saved: of the last step, or their average (ema)"),
     REAL_FIELD(TrainSettings, layer_decay,     0.01, 1,    1,    "factor of the learning rate from each block to the one below it; 1: one rate for all"),
     INT_FIELD (TrainSettings, freeze_depth,    0, 100000,  0,    "so many groups stay as they are, from the input on: 1 the embedding, 1+k also the first k blocks"),
+    BOOL_FIELD(TrainSettings, freeze_bn,       false,            "batch norms use their running statistics, which stay, while gains and biases train: fine-tuning at another size"),
     TEXT_FIELD(TrainSettings, lr_scale,        "",               "factors of the learning rate by the beginning of a tensor's name, the first that fits: \"head=10 blocks.0.=0 *=0.1\"; 0 freezes"),
     TEXT_FIELD(TrainSettings, lr_delay,        "",               "epochs at rate 0 by the beginning of a tensor's name, likewise: \"score_predictor=0 *=5\"; means of gradients gather meanwhile"),
     TEXT_FIELD(TrainSettings, teacher,         "",               "distillation: the teacher, a preset or a model file (.json)"),

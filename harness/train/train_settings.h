@@ -25,6 +25,7 @@ typedef struct TrainSettings {
     int       report;                                   /* REPORT_ */
     double    layer_decay;
     int       freeze_depth;
+    bool      freeze_bn;
     FieldText lr_scale, lr_delay;
     FieldText teacher, teacher_weights;
     int       distill;                                  /* DISTILL_ */

@@ -116,7 +116,7 @@ bool train_pass(Model *m, Tape *tape, const TrainSettings *s, const TrainPass *p
     ModelOutput        y;
     m->kind->image_shape(m->self, &channels, &height, &width, &classes);
     if (pass->teacher != NULL && !teacher_answer(pass->teacher, batch->images, batch->ids, batch->n, want_tokens, &teacher, err)) return false;
-    tape_begin(tape, true, (TapeStep){.seed = (uint64_t)s->seed, .step = pass->step, .n_steps = pass->n_steps, .training = true,
+    tape_begin(tape, true, (TapeStep){.seed = (uint64_t)s->seed, .step = pass->step, .n_steps = pass->n_steps, .training = true, .freeze_bn = s->freeze_bn,
                                       .dropout = s->dropout, .drop_path = s->drop_path});
     m->kind->forward(m->self, tape,
                      &(ModelInput){.images = batch_tensor(tape, batch->images, batch->n, channels, height, width), .image_id = batch->ids,

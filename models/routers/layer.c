@@ -9,7 +9,6 @@
 #include "engine/clock.h"
 #include "engine/rng.h"
 
-#include <math.h>
 #include <string.h>
 
 static int n_outputs(const MorVit *m) { return m->n_layers; }
@@ -23,13 +22,12 @@ static Tensor *gumbel(MorRun *run, int L) {
         memcpy(noise->data, run->in->given->noise, (size_t)tensor_count(noise) * sizeof *noise->data);
         return noise;
     }
+#pragma omp parallel for schedule(static)
     for (int b = 0; b < run->B; b++)
         for (int i = run->all->rows.offset[b]; i < run->all->rows.offset[b + 1]; i++)
-            for (int l = 0; l < L; l++) {
-                const RngKey key = {.step = step.step, .image = run->in->image_id[b], .layer = l, .patch = run->all->rows.patch[i]};
-                /* uniform() may be 0, never 1: -log(-log u) with u moved into (0, 1) by half a step */
-                noise->data[(int64_t)i * L + l] = (Real)-log(-log(rng_uniform(stream, key) + 0x1p-54));
-            }
+            for (int l = 0; l < L; l++)
+                noise->data[(int64_t)i * L + l] = (Real)rng_gumbel(stream, (RngKey){.step = step.step, .image = run->in->image_id[b], .layer = l,
+                                                                                    .patch = run->all->rows.patch[i]});
     return noise;
 }
 
