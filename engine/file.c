@@ -38,6 +38,8 @@ int file_exit_status(int error_number) {
         return EXIT_BAD_INPUT;
     case ENOMEM: case EMFILE: case ENFILE: case EFBIG:
         return EXIT_MACHINE;
+    case ENOSPC: case EDQUOT:
+        return EXIT_DISK_FULL;
     default:
         return EXIT_IO;
     }

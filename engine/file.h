@@ -54,7 +54,7 @@ bool file_make_output_dir(const char *path, Error *err);
 /* Removes what killed processes left half written in dir; nobody may be writing there. */
 void file_remove_temporaries(const char *dir);
 
-/* The exit status that a failed system call asks for. */
+/* The exit status that a failed system call asks for, for FAIL_STATUS. */
 int file_exit_status(int error_number);
 
 #endif

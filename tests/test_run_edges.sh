@@ -126,5 +126,77 @@ grep -q __asan_init "$morbench" || {
     huge "seeds of one cell among many" 'asks for more than 4096 cells' "base['cells'] = [{'name': 'c%d' % i, 'seeds': [1]} for i in range(2000)] + [{'name': 'many', 'seeds': list(range(3000))}]"
 }
 
+
+# ---- full disks ----
+tmpfs() { unshare -m bash -c 'mount -t tmpfs -o size=2m none "$0" && "${@:1}"' "$dir/disk" "$@"; }
+mkdir disk
+if tmpfs true 2>/dev/null; then
+    fill() { # KiB that stay free
+        local room=$(($(df --output=avail "$dir/disk" | tail -n 1) - $1))
+        head -c ${room}K /dev/zero >"$dir/disk/full"
+    }
+    long=$dir/disk/$(printf '%0200d/%0200d' 1 2)                # whose end a line of 480 bytes does not show
+    echo "{$data, $model, $train, \"vary\": {\"/train/lr\": [1e-3, 1e-4, 1e-5]}, \"measure\": {\"profile\": \"smoke\"}}" >three.json
+    training() {
+        fill 24
+        "$morbench" run three.json --out "$long" >out 2>err
+        [ $? -eq 5 ] && [ "$(grep -c begins err)" = 1 ]
+    }
+    timing() {
+        "$morbench" run three.json --only train --out "$long" --quiet >out 2>err || return 1
+        fill 40
+        "$morbench" run three.json --only time --out "$long" >out 2>err
+        [ $? -eq 5 ] && tail -n 1 err | grep -q 'No space left'
+    }
+    export -f fill training timing
+    export dir long morbench
+    holds "a full disk ends a sweep, whatever the child's last line shows of it" tmpfs training
+    holds "also while it times" tmpfs timing
+fi
+
+# ---- signals and options ----
+hung_up() { # SIGNAL STATUS
+    "$morbench" run plain.json train.epochs=20000 --out results/hung >out 2>err &
+    local run=$!
+    for _ in $(seq 400); do grep -q 'train ' err && break; sleep 0.05; done
+    kill -s "$1" $run
+    wait $run
+    [ $? -eq "$2" ] && grep -q "interrupted by SIG$1" err && grep -q 'state saved' err
+}
+holds "a terminal that closes ends a sweep with its state saved" hung_up HUP 143
+holds "so does the limit of CPU time" hung_up XCPU 143
+nohup_() {
+    (trap '' HUP; exec "$morbench" train plain.json train.epochs=20000 --out results/nohup) >out 2>err &
+    local run=$!
+    for _ in $(seq 400); do grep -q 'train ' err && break; sleep 0.05; done
+    kill -HUP $run
+    sleep 0.5
+    kill -0 $run || return 1
+    kill -TERM $run
+    wait $run
+    [ $? -eq 143 ]
+}
+holds "one that nohup started goes on" nohup_
+refused "an option is its whole name" 1 "^morbench: --outp: no such option; did you mean --out" "$morbench" run plain.json --outp x
+refused "also with its value behind =" 1 "^morbench: --siz=small: no such option; did you mean --size" "$morbench" run plain.json --siz=small
+refused "and of help" 1 "^morbench: --hel: no such option" "$morbench" run --hel
+
+# ---- identities and names ----
+ids() { "$morbench" plan "$1" --json | python3 -c 'import json,sys; print(*[c["id"] for c in json.load(sys.stdin)["cells"]])'; }
+mixed='"model": {"model": "mor_vit", "img_size": 14, "patch_size": 7, "in_chans": 1, "embed_dim": 16, "num_heads": 2, "num_classes": 4, "sharing": "cycle", "blocks_per_recursion": 1, "recursions": 3, "router": "expert", "capacity": [1, 0.5, 0.333]}'
+echo "{\"data\": {\"name\": \"synthetic:14x14x1:4:64\", \"preprocess\": \"none\", \"classes\": \"\"}, $mixed, \"train\": {\"epochs\": 1, \"lr_scale\": \"head=10\", \"label_smoothing\": 0.1}, \"measure\": {\"batch\": 2, \"profile\": \"smoke\"}, \"vary\": {\"/model/capacity\": [[1, 0.5, 0.333], \"linear\"]}}" >mixed.json
+holds "identities are what they were: texts, lists, schedules and numbers at their fallbacks are left out" test "$(ids mixed.json --backend openblas)" = "6c3b1383d25a77de 027eb2b2ea8f25e6 67be68e1b1873245 94d975ed8f04e945"
+holds "names have the fewest digits" grep -q -- '-capacity_1_0.5_0.333_' <("$morbench" plan mixed.json)
+mkdir -p labels/logits_top2_epoch0
+printf '0\n' >labels/logits_top2_epoch0/rank0-keys.txt
+printf x >labels/logits_top2_epoch0/rank0-values.bin
+echo "{$data, $model, \"train\": {\"epochs\": 1, \"sparse_labels\": \"labels\"}}" >taught.json
+first=$(ids taught.json)
+cp -r labels others
+sed 's/"labels"/"others"/' taught.json >moved.json
+holds "labels elsewhere are the same labels" test "$(ids moved.json)" = "$first"
+printf y >labels/logits_top2_epoch0/rank0-values.bin
+holds "other labels in the same place are others" test "$(ids taught.json)" != "$first"
+
 echo "1..$n"
 [ "$failed" -eq 0 ] || { echo "$failed of $n failed"; exit 1; }

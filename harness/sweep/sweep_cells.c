@@ -83,9 +83,6 @@ static void command(const Sweep *s, int i, const char *argv[20], const char *thr
     argv[n]   = NULL;
 }
 
-/* What a sweep cannot go on after: the next cell would end alike. */
-static bool is_fatal(const Error *why) { return why->exit_status == EXIT_IO && strstr(why->message, "No space left") != NULL; }
-
 /* Failed in this process: said, and written as its run.json where it did not do so itself. */
 static void give_up(Sweep *s, int i, const char *const argv[], const Error *why) {
     enum { FIRST_WORD = 5 };                                    /* of the command, behind the settings of the process */
@@ -128,7 +125,7 @@ static bool work_on(Sweep *s, int i, int lock, Error *err) {
     }
     if (stopped || interrupt_raised()) return true;             /* the caller asks why */
     if (ok) FAIL_STATUS(&why, EXIT_IO, "", "it ended well and left no result");
-    if (is_fatal(&why)) {
+    if (why.disk_full) {                                        /* the next cell would end alike */
         *err = why;
         return false;
     }

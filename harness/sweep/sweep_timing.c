@@ -204,6 +204,10 @@ static bool run_session(Sweep *s, Session *m, int hold, Error *err) {
     if (interrupted(err)) return false;
     if (stopped) return FAIL_STATUS(err, EXIT_TERMINATED, "--minutes", "time is up while cells were timed; the same command times them anew");
     if (!collect(s, err)) return false;
+    if (!ok && why.disk_full) {                                 /* the next session would end alike */
+        *err = why;
+        return false;
+    }
     for (int k = 0; k < m->n; k++) {
         Place *p = &s->at[m->cell[k]];
         if (p->state == CELL_DONE) continue;
