@@ -61,26 +61,10 @@ static void bench_free(Bench *b) {
 
 /* ---------------------------------------------------------------- what is to be measured */
 
-/* The n-th item of a comma-separated list, "" between two commas; NULL past the end or without memory. free(). */
-static char *list_item(const char *list, int n) {
-    for (; n > 0; n--) {
-        list = strchr(list, ',');
-        if (list == NULL) return NULL;
-        list++;
-    }
-    return strndup(list, strcspn(list, ","));
-}
-
-static int list_length(const char *list) {
-    int n = 1;
-    for (; (list = strchr(list, ',')) != NULL; list++) n++;
-    return n;
-}
-
 /* Item i of a list into *item; NULL where there is no list. */
 static bool take_item(const char *option, const char *list, int i, char **item, Error *err) {
     if (list == NULL) return true;
-    *item = list_item(list, i);
+    *item = option_list_item(list, i);
     if (*item == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
     return (*item)[0] != '\0' || FAIL(err, option, "name %d of the list is empty", i + 1);
 }
@@ -88,13 +72,13 @@ static bool take_item(const char *option, const char *list, int i, char **item, 
 typedef struct ModelLists { const char *presets, *configs, *weights, *labels; } ModelLists;
 
 static bool fits(const char *option, const char *list, int n_models, const char *of_each, Error *err) {
-    return list == NULL || list_length(list) == n_models
-        || FAIL(err, option, "must name one %s for each of the %d models; got %d", of_each, n_models, list_length(list));
+    return list == NULL || option_list_length(list) == n_models
+        || FAIL(err, option, "must name one %s for each of the %d models; got %d", of_each, n_models, option_list_length(list));
 }
 
 /* A model that cannot be opened is a failure of its cells; one at least must be. */
 static bool add_models(Bench *b, const ModelLists *l, const DataChoice *data, bool train, Error *err) {
-    const int n_models = list_length(l->configs != NULL ? l->configs : l->presets);
+    const int n_models = option_list_length(l->configs != NULL ? l->configs : l->presets);
     int       n_open   = 0;
     if (!fits("--weights", l->weights, n_models, "file (- for random)", err) || !fits("--label", l->labels, n_models, "label", err)) return false;
     for (int i = 0; i < n_models; i++) {
@@ -125,7 +109,7 @@ static const char *label_of(const Bench *b, int i) {
 }
 
 static bool read_batches(Bench *b, const char *batches, Error *err) {
-    for (char *item; (item = list_item(batches, b->n_batches)) != NULL; b->n_batches++) {
+    for (char *item; (item = option_list_item(batches, b->n_batches)) != NULL; b->n_batches++) {
         bool ok = b->n_batches < MAX_BATCHES || FAIL(err, "--batch", "at most %d sizes at once", MAX_BATCHES);
         ok = ok && option_count("batch", item, 1, 65536, &b->batch[b->n_batches], err);
         for (int k = 0; ok && k < b->n_batches; k++)

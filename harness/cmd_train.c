@@ -228,7 +228,7 @@ static void write_failure(Job *j, const char *dir, const Error *why) {
     put_curve(j);
     result_warn_detail(j->result, WARN_loss_not_finite, "step %lld of %lld", (long long)j->run.step, (long long)j->run.n_steps);
     result_set_status(j->result, "failed", why);
-    if (!result_write(j->result, dir, &unwritten)) fprintf(stderr, "warning: %s/run.json could not be written: %s\n", dir, unwritten.message);
+    if (!result_write(j->result, dir, &unwritten)) fprintf(stderr, "morbench: warning: %s/run.json could not be written: %s\n", dir, unwritten.message);
 }
 
 /* The result of a run that was finished before. */

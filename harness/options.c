@@ -31,6 +31,20 @@ bool option_count(const char *name, const char *text, int low, int high, int *ou
     return true;
 }
 
+char *option_list_item(const char *list, int n) {
+    for (; n > 0 && list != NULL; n--) {
+        list = strchr(list, ',');
+        if (list != NULL) list++;
+    }
+    return list != NULL ? strndup(list, strcspn(list, ",")) : NULL;
+}
+
+int option_list_length(const char *list) {
+    int n = 1;
+    for (; (list = strchr(list, ',')) != NULL; list++) n++;
+    return n;
+}
+
 static int count_options(const Option *options) {
     int n = 0;
     while (options[n].name != NULL) n++;

@@ -42,6 +42,9 @@ holds "plan shows why" grep -q "INVALID: .*untrained_speed" <("$morbench" plan u
 sed 's/^{"data[^}]*}, *//; s/"model": //; s/}, "measure.*/}/; s/^/{/; s/^{{/{/' untrained.json >token.json
 refused "bench says the same of a cell of its own" 4 "^morbench: 1 of 1 cells are INVALID" "$morbench" bench --config token.json --profile smoke --quiet
 
+"$morbench" bench --config token.json --profile smoke --quiet --out results/token >/dev/null 2>&1
+holds "rerun compares what it computes all the same" "$morbench" rerun results/token/*/run.json
+
 # ---- texts that are no UTF-8 ----
 odd=results/b$'\xff'
 echo "{$data, $model, \"train\": {\"epochs\": 9, \"batch_size\": 16, \"lr\": 100, \"optimizer\": \"sgd\", \"momentum\": 0.99, \"warmup_epochs\": 0}}" >diverging.json
@@ -52,6 +55,12 @@ cp diverging.json "$(printf 'e\xe4.json')"
 holds "a file whose name is no UTF-8 is run" "$morbench" run "$(printf 'e\xe4.json')" train.lr=0.01 --out results/named --quiet
 echo "{$data, $model, $train, \"cells\": [{\"name\": \"a\"}, {\"name\": \"b\", \"train\": {\"distill\": \"soft\", \"teacher\": {\"cell\": \"a\"}}}]}" >pair.json
 refused "but no cell names another's files there" 1 "--out: must be UTF-8" "$morbench" run pair.json --out "$odd" --quiet
+
+"$morbench" run diverging.json --out results/diverging --quiet >/dev/null 2>&1
+run=$(echo results/diverging/*/run.json)
+python3 "$here/forge_run.py" "$run" "$run" '/error/message="\u001b]0;owned\u0007 and so on"'
+"$morbench" plan diverging.json --out results/diverging >out
+holds "what a file says does not reach the terminal as commands" test "$(grep -c owned out):$(grep -c $'\033' out)" = 1:0
 
 # ---- outputs that cannot be written ----
 echo "{$data, $model, $train}" >plain.json

@@ -6,6 +6,7 @@
 #include "harness/interrupt.h"
 #include "harness/options.h"
 #include "harness/progress.h"
+#include "harness/report/escape.h"
 #include "harness/report/report.h"
 #include "harness/result.h"
 
@@ -42,8 +43,9 @@ static void say(const Sweep *s, int i, const char *what) {
     count(s, &done, &all);
     const double seconds = seconds_left(s);
     duration_text(seconds, left);
-    fprintf(stderr, "[%d/%d] %s: %s%s%s\n", done, all, s->e->cell[i].name, what, isfinite(seconds) && seconds > 0 ? "; all: ETA " : "",
-            isfinite(seconds) && seconds > 0 ? left : "");
+    fprintf(stderr, "[%d/%d] %s: ", done, all, s->e->cell[i].name);
+    escape_terminal(stderr, what);                               /* perhaps of a file, or of a process's last line */
+    fprintf(stderr, "%s%s\n", isfinite(seconds) && seconds > 0 ? "; all: ETA " : "", isfinite(seconds) && seconds > 0 ? left : "");
 }
 
 /* ---- one cell ---- */
