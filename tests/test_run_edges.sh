@@ -85,8 +85,10 @@ blocked() {
     [ $? -eq 1 ] && [ -s results/blocked/b_b1_t1/run.json ] && [ "$(grep -cE '^(a|b) ' out)" = 2 ]
 }
 holds "a result that cannot be written leaves the others, and the table" blocked
-(ulimit -v 3000000; "$morbench" bench --preset vit_d64_l6_p4_28 --batch 32768 --profile smoke --quiet --out results/all >out 2>err)
-holds "when all cells fail each has its result" grep -q '"status": "oom"' results/all/*/run.json
+if ! grep -q __asan_init "$morbench"; then                   # AddressSanitizer ends a process that asks for so much
+    (ulimit -v 3000000; "$morbench" bench --preset vit_d64_l6_p4_28 --batch 32768 --profile smoke --quiet --out results/all >out 2>err)
+    holds "when all cells fail each has its result" grep -q '"status": "oom"' results/all/*/run.json
+fi
 
 # ---- directories of others ----
 as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
