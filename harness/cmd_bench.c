@@ -148,6 +148,7 @@ static bool check_out(const Bench *b, Error *err) {
     for (int i = 0; ok && b->out_dir != NULL && i < b->n_cells; i++) {
         Result *r = NULL;
         char    dir[4400];
+        if (b->cell[i].arm->model == NULL) continue;
         cell_dir(b, &b->cell[i], dir);
         ok = bench_result_begin(&r, &b->s, &b->cell[i], err) && result_is_done(r, dir, &done, err);
         result_destroy(r);

@@ -75,6 +75,11 @@ holds "depths that cannot be written leave the result" test $? = 2 -a -s results
 holds "a model that cannot be opened costs its own cells" test $? = 4 -a "$(grep -c '^bad .*failed: .*nowhere' out)" = 1
 holds "that is in its result" at results/half/bad_b1_t1/run.json 'r["status"] == "failed" and "no such file" in str(r["error"]).lower()'
 holds "both are valid, and the report reads them" bash -c '"$0" validate results/half/*/run.json && "$0" report results/half' "$morbench"
+cp "$weights" later.safetensors
+"$morbench" bench --config named.json,named.json --weights "later.safetensors,missing.safetensors" --label good,bad --profile smoke --quiet --out results/again >/dev/null 2>&1
+cp "$weights" missing.safetensors
+holds "once it opens, the same command puts it there" "$morbench" bench --config named.json,named.json --weights "later.safetensors,missing.safetensors" --label good,bad --profile smoke --quiet --out results/again
+rm missing.safetensors
 refused "all of them: the first is told" 1 "^morbench: nowhere.safetensors" "$morbench" bench --config named.json --weights nowhere.safetensors --profile smoke --quiet --out results/none
 blocked() {
     "$morbench" bench --config named.json,named.json --label a,b --profile smoke --seconds 0.1 --quiet --out results/blocked >out 2>err &
