@@ -344,14 +344,15 @@ static void print_work(const json_t *list, const char *name, const char *title, 
     }
 }
 
-/* Results, each written where --out says so. One that cannot be leaves the others: *wrong is the first of what went wrong, message "" nothing. */
+/* Results, each written where --out says so. One that cannot be leaves the others: *wrong is the first of what went wrong, a full
+ * disk before all else; message "": nothing. */
 static void make_results(const Bench *b, Result *result[], Error *wrong) {
     for (int i = 0; i < b->n_cells; i++) {
         Error why = {0};
         char  dir[4400];
         if (b->out_dir != NULL) cell_dir(b, &b->cell[i], dir);
         if (cell_result(b, &b->cell[i], &result[i], &why) && (b->out_dir == NULL || result_write(result[i], dir, &why))) continue;
-        if (wrong->message[0] == '\0') *wrong = why;
+        if (wrong->message[0] == '\0' || (why.disk_full && !wrong->disk_full)) *wrong = why;
     }
 }
 
@@ -407,7 +408,7 @@ static bool report(Bench *b, bool json, bool layers, Error *err) {
         n_invalid += !failed && result[i] != NULL && warnings_invalidate(result_block(result[i], "warnings")->at, result_block(result[i], "experiment")->at);
     }
     if (n_failed == b->n_cells) {                                /* nothing to show */
-        *err = b->cell[0].failure;
+        *err = wrong.disk_full ? wrong : b->cell[0].failure;
         ok   = false;
     } else if (json) {
         ok = print_results(b, result, err);
