@@ -6,7 +6,7 @@ set -u
 morbench=$(realpath "${1:-build/release/morbench}")
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d)
-trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
+trap '[ $BASHPID != $$ ] || rm -rf "$dir"' EXIT              # not of a background job that a signal ends before its exec
 . "$here/claims.sh"
 export OMP_NUM_THREADS=1 MORBENCH_MACHINE_LOCK=$dir/machine.lock MORBENCH_DEBUG=0
 cd "$dir" || exit 1
@@ -172,6 +172,7 @@ fi
 
 # ---- signals and options ----
 hung_up() { # SIGNAL STATUS
+    : >err                                                  # what is asked of it must not be an earlier one's
     "$morbench" run plain.json train.epochs=20000 --out results/hung >out 2>err &
     local run=$!
     for _ in $(seq 400); do grep -q 'train ' err && break; sleep 0.05; done
@@ -182,6 +183,7 @@ hung_up() { # SIGNAL STATUS
 holds "a terminal that closes ends a sweep with its state saved" hung_up HUP 143
 holds "so does the limit of CPU time" hung_up XCPU 143
 nohup_() {
+    : >err
     (trap '' HUP; exec "$morbench" train plain.json train.epochs=20000 --out results/nohup) >out 2>err &
     local run=$!
     for _ in $(seq 400); do grep -q 'train ' err && break; sleep 0.05; done
