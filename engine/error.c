@@ -13,7 +13,7 @@ static void make_printable(char *s) {
 
 bool error_fail(Error *err, const char *file, int line, int exit_status, const char *field, const char *format, ...) {
     if (err == NULL) return false;
-    Error   new = {.file = file, .line = line, .exit_status = exit_status};   /* the arguments may be the old error's own texts */
+    Error   new = {.file = file, .line = line, .exit_status = exit_status == EXIT_DISK_FULL ? EXIT_IO : exit_status, .disk_full = exit_status == EXIT_DISK_FULL};   /* the arguments may be the old error's own texts */
     va_list args;
     va_start(args, format);
     vsnprintf(new.message, sizeof new.message, format, args);

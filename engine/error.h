@@ -17,6 +17,7 @@ enum {
     EXIT_REGRESSION  = 3,   /* a confident regression (compare) */
     EXIT_CELLS       = 4,   /* finished, but some cells failed or are invalid */
     EXIT_IO          = 5,   /* I/O error or corruption */
+    EXIT_DISK_FULL   = 6,   /* EXIT_IO since no room is left; only from a process to one of ours that started it */
     EXIT_INTERRUPTED = 130, /* SIGINT, state saved */
     EXIT_TERMINATED  = 143  /* SIGTERM, state saved */
 };
@@ -27,6 +28,7 @@ typedef struct Error {
     char        input[256];     /* "experiments/03_routers.json"; "" when no file is at fault */
     int         input_line;     /* 0 when unknown */
     int         exit_status;    /* one of the above; EXIT_BAD_INPUT unless said otherwise */
+    bool        disk_full;      /* it was EXIT_DISK_FULL, which is EXIT_IO to all others: the next write will end alike */
     const char *file;           /* where in our source it was noticed */
     int         line;
 } Error;

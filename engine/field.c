@@ -231,6 +231,17 @@ bool fields_set_from_text(const Field *fields, void *self, const char *assignmen
     return true;
 }
 
+bool field_is_fallback(const Field *f, const void *self) {
+    const char *at = (const char *)self + f->offset;
+    switch (f->type) {
+    case FIELD_TEXT:     return strcmp(at, f->text_fallback != NULL ? f->text_fallback : "") == 0;
+    case FIELD_INTS:     return ((const IntList *)(const void *)at)->n == 0;
+    case FIELD_REALS:    return ((const RealList *)(const void *)at)->n == 0;
+    case FIELD_SCHEDULE: return ((const StepSchedule *)(const void *)at)->form == SCHEDULE_UNSET;
+    default:             return !f->required && field_number(f, self) == f->fallback;
+    }
+}
+
 double field_number(const Field *f, const void *self) {
     const char *p = (const char *)self + f->offset;
     switch (f->type) {

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -38,6 +39,8 @@ int file_exit_status(int error_number) {
         return EXIT_BAD_INPUT;
     case ENOMEM: case EMFILE: case ENFILE: case EFBIG:
         return EXIT_MACHINE;
+    case ENOSPC: case EDQUOT:
+        return EXIT_DISK_FULL;
     default:
         return EXIT_IO;
     }
@@ -300,3 +303,12 @@ bool file_make_output_dir(const char *path, Error *err) {
     if (access(path, W_OK | X_OK) == 0) return true;
     return FAIL_PATH(err, file_exit_status(errno), path, "cannot write in it: %s", strerror(errno));
 }
+
+/* ---- removing ---- */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at) {
+    (void)st, (void)type, (void)at;
+    return remove(path);
+}
+
+bool file_remove_tree(const char *path) { return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0; }

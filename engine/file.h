@@ -54,7 +54,10 @@ bool file_make_output_dir(const char *path, Error *err);
 /* Removes what killed processes left half written in dir; nobody may be writing there. */
 void file_remove_temporaries(const char *dir);
 
-/* The exit status that a failed system call asks for. */
+/* A directory and all in it; links are not followed. False: something stayed. */
+bool file_remove_tree(const char *path);
+
+/* The exit status that a failed system call asks for, for FAIL_STATUS. */
 int file_exit_status(int error_number);
 
 #endif

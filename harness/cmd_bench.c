@@ -61,26 +61,10 @@ static void bench_free(Bench *b) {
 
 /* ---------------------------------------------------------------- what is to be measured */
 
-/* The n-th item of a comma-separated list, "" between two commas; NULL past the end or without memory. free(). */
-static char *list_item(const char *list, int n) {
-    for (; n > 0; n--) {
-        list = strchr(list, ',');
-        if (list == NULL) return NULL;
-        list++;
-    }
-    return strndup(list, strcspn(list, ","));
-}
-
-static int list_length(const char *list) {
-    int n = 1;
-    for (; (list = strchr(list, ',')) != NULL; list++) n++;
-    return n;
-}
-
 /* Item i of a list into *item; NULL where there is no list. */
 static bool take_item(const char *option, const char *list, int i, char **item, Error *err) {
     if (list == NULL) return true;
-    *item = list_item(list, i);
+    *item = option_list_item(list, i);
     if (*item == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
     return (*item)[0] != '\0' || FAIL(err, option, "name %d of the list is empty", i + 1);
 }
@@ -88,13 +72,13 @@ static bool take_item(const char *option, const char *list, int i, char **item, 
 typedef struct ModelLists { const char *presets, *configs, *weights, *labels; } ModelLists;
 
 static bool fits(const char *option, const char *list, int n_models, const char *of_each, Error *err) {
-    return list == NULL || list_length(list) == n_models
-        || FAIL(err, option, "must name one %s for each of the %d models; got %d", of_each, n_models, list_length(list));
+    return list == NULL || option_list_length(list) == n_models
+        || FAIL(err, option, "must name one %s for each of the %d models; got %d", of_each, n_models, option_list_length(list));
 }
 
 /* A model that cannot be opened is a failure of its cells; one at least must be. */
 static bool add_models(Bench *b, const ModelLists *l, const DataChoice *data, bool train, Error *err) {
-    const int n_models = list_length(l->configs != NULL ? l->configs : l->presets);
+    const int n_models = option_list_length(l->configs != NULL ? l->configs : l->presets);
     int       n_open   = 0;
     if (!fits("--weights", l->weights, n_models, "file (- for random)", err) || !fits("--label", l->labels, n_models, "label", err)) return false;
     for (int i = 0; i < n_models; i++) {
@@ -125,7 +109,7 @@ static const char *label_of(const Bench *b, int i) {
 }
 
 static bool read_batches(Bench *b, const char *batches, Error *err) {
-    for (char *item; (item = list_item(batches, b->n_batches)) != NULL; b->n_batches++) {
+    for (char *item; (item = option_list_item(batches, b->n_batches)) != NULL; b->n_batches++) {
         bool ok = b->n_batches < MAX_BATCHES || FAIL(err, "--batch", "at most %d sizes at once", MAX_BATCHES);
         ok = ok && option_count("batch", item, 1, 65536, &b->batch[b->n_batches], err);
         for (int k = 0; ok && k < b->n_batches; k++)
@@ -164,6 +148,7 @@ static bool check_out(const Bench *b, Error *err) {
     for (int i = 0; ok && b->out_dir != NULL && i < b->n_cells; i++) {
         Result *r = NULL;
         char    dir[4400];
+        if (b->cell[i].arm->model == NULL) continue;
         cell_dir(b, &b->cell[i], dir);
         ok = bench_result_begin(&r, &b->s, &b->cell[i], err) && result_is_done(r, dir, &done, err);
         result_destroy(r);
@@ -359,14 +344,15 @@ static void print_work(const json_t *list, const char *name, const char *title, 
     }
 }
 
-/* Results, each written where --out says so. One that cannot be leaves the others: *wrong is the first of what went wrong, message "" nothing. */
+/* Results, each written where --out says so. One that cannot be leaves the others: *wrong is the first of what went wrong, a full
+ * disk before all else; message "": nothing. */
 static void make_results(const Bench *b, Result *result[], Error *wrong) {
     for (int i = 0; i < b->n_cells; i++) {
         Error why = {0};
         char  dir[4400];
         if (b->out_dir != NULL) cell_dir(b, &b->cell[i], dir);
         if (cell_result(b, &b->cell[i], &result[i], &why) && (b->out_dir == NULL || result_write(result[i], dir, &why))) continue;
-        if (wrong->message[0] == '\0') *wrong = why;
+        if (wrong->message[0] == '\0' || (why.disk_full && !wrong->disk_full)) *wrong = why;
     }
 }
 
@@ -422,7 +408,7 @@ static bool report(Bench *b, bool json, bool layers, Error *err) {
         n_invalid += !failed && result[i] != NULL && warnings_invalidate(result_block(result[i], "warnings")->at, result_block(result[i], "experiment")->at);
     }
     if (n_failed == b->n_cells) {                                /* nothing to show */
-        *err = b->cell[0].failure;
+        *err = wrong.disk_full ? wrong : b->cell[0].failure;
         ok   = false;
     } else if (json) {
         ok = print_results(b, result, err);

@@ -65,7 +65,7 @@ static const Named environment[] = {
     {"MORBENCH_DEBUG", "1: an error also tells the source line that noticed it"},
     {"OMP_NUM_THREADS", "threads to compute with, when --threads does not say"},
     {"OPENBLAS_CORETYPE", "kernels that OpenBLAS picks; warned of when they are slower than the CPU allows, --blas-core overrides it"},
-    {"NO_COLOR", "no colours on a terminal"},
+    {"MORBENCH_MACHINE_LOCK", "the file that trainings of run share and a timing has alone; default /tmp/morbench-machine.lock"},
     {"TMPDIR", "where rerun works"},
     {0},
 };

@@ -66,7 +66,7 @@ int cmd_report(int argc, char **argv, Error *err) {
     if (!report_write_plots(&report, dir, &n_plots, &plain)) {
         char text[1024];
         error_text(&plain, text, sizeof text);
-        fprintf(stderr, "warning: no plots: ");
+        fprintf(stderr, "morbench: warning: no plots: ");
         escape_terminal(stderr, text);
         fprintf(stderr, "; the tables are complete (apt install gnuplot-nox, then report again)\n");
     }

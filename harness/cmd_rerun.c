@@ -12,7 +12,6 @@
 #include "harness/report/report.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,15 +37,6 @@ static const char *text_at(const json_t *run, const char *pointer) {
     return text != NULL ? text : "";
 }
 
-/* The n-th item of a comma-separated list; free(). */
-static char *item_of(const char *list, int n) {
-    for (; n > 0 && list != NULL; n--) {
-        list = strchr(list, ',');
-        if (list != NULL) list++;
-    }
-    return list != NULL ? strndup(list, strcspn(list, ",")) : NULL;
-}
-
 /* Value of option `name` among the words of the command line, NULL: not given. */
 static const char *given(const json_t *line, const char *name) {
     const size_t n = strlen(name);
@@ -70,7 +60,7 @@ static const struct { const char *name; bool value; } dropped[] = {
 static int config_of(const char *list, const json_t *run) {
     char *file;
     int   found = -1;
-    for (int i = 0; found < 0 && (file = item_of(list, i)) != NULL; i++) {
+    for (int i = 0; found < 0 && (file = option_list_item(list, i)) != NULL; i++) {
         Model *m       = NULL;
         Error  unused  = {0};
         json_t *settings = config_load_model_file(file, &m, &unused) ? fields_to_json(m->kind->fields, m->self) : NULL;
@@ -89,7 +79,7 @@ static bool add_cell(Words *w, const json_t *run, const json_t *line, Error *err
     int         index = 0;
     if (presets != NULL) {
         char *name = NULL;
-        for (; (name = item_of(presets, index)) != NULL && strcmp(name, text_at(run, "/model/preset")) != 0; index++) free(name);
+        for (; (name = option_list_item(presets, index)) != NULL && strcmp(name, text_at(run, "/model/preset")) != 0; index++) free(name);
         if (name == NULL) return FAIL(err, "/provenance/command_line", "does not name the preset '%.60s' of this run", text_at(run, "/model/preset"));
         const bool ok = add(w, "--preset", err) && add(w, name, err);
         free(name);
@@ -98,13 +88,13 @@ static bool add_cell(Words *w, const json_t *run, const json_t *line, Error *err
     if (configs != NULL) {
         if ((index = config_of(configs, run)) < 0)
             return FAIL(err, "/provenance/command_line", "none of the files %.200s has the settings of this run any more", configs);
-        char      *file = item_of(configs, index);
+        char      *file = option_list_item(configs, index);
         const bool ok   = file != NULL && add(w, "--config", err) && add(w, file, err);
         free(file);
         if (!ok) return false;
     }
     if (weights != NULL) {
-        char      *file = item_of(weights, index);
+        char      *file = option_list_item(weights, index);
         const bool ok   = file != NULL && add(w, "--weights", err) && add(w, file, err);
         free(file);
         if (!ok) return false;
@@ -147,11 +137,6 @@ static bool timed_invalid(const json_t *was, Error *err) {
     if (strcmp(text_at(was, "/kind"), "bench") != 0 || err->exit_status != EXIT_CELLS) return false;
     *err = (Error){0};
     return true;
-}
-
-static int remove_one(const char *path, const struct stat *s, int type, struct FTW *at) {
-    (void)s, (void)type, (void)at;
-    return remove(path);
 }
 
 /* -- comparing -- */
@@ -275,6 +260,6 @@ int cmd_rerun(int argc, char **argv, Error *err) {
     report_free(&report);
     words_free(&words);
     json_decref(was);
-    if (nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0) fprintf(stderr, "morbench: warning: %s could not be removed whole\n", dir);
+    if (!file_remove_tree(dir)) fprintf(stderr, "morbench: warning: %s could not be removed whole\n", dir);
     return status;
 }

@@ -7,6 +7,7 @@
 #include "engine/file.h"
 #include "harness/commands.h"
 #include "harness/config.h"
+#include "harness/data/sparse_labels.h"
 #include "harness/interrupt.h"
 #include "harness/options.h"
 #include "harness/session.h"
@@ -57,15 +58,10 @@ static void job_free(Job *j) {
     free(j);
 }
 
-/* The keys of fields whose values are their fallbacks, and no more than that text when it is empty: a setting that came with a later
- * version leaves the digests of earlier runs alone. */
+/* The keys of fields that have their fallbacks; only: of these. A setting that came with a later version leaves the digests of earlier runs alone. */
 static void drop_fallbacks(json_t *block, const Field *fields, const void *self, const char *const only[]) {
-    for (const Field *f = fields; f->key != NULL; f++) {
-        bool listed = only == NULL;
-        for (int i = 0; !listed && only[i] != NULL; i++) listed = strcmp(only[i], f->key) == 0;
-        const bool empty = f->type == FIELD_TEXT && ((const char *)self + f->offset)[0] == '\0';
-        if (listed && (empty || field_number(f, self) == f->fallback)) json_object_del(block, f->key);
-    }
+    for (const Field *f = fields; f->key != NULL; f++)
+        if ((only == NULL || config_is_one_of(only, f->key)) && field_is_fallback(f, self)) json_object_del(block, f->key);
 }
 
 /* Settings, data, starting weights and machine decide the numbers; a checkpoint is only resumed under the same. Threads are among them, since
@@ -116,6 +112,17 @@ static void put_other_model(json_t *train, const char *key, const char *path_key
     json_object_del(train, path_key);
 }
 
+/* What stored labels are, in place of their path. */
+static bool put_labels(Job *j, Error *err) {
+    json_t *train = json_object_get(j->settings, "train");
+    char    sha256[SHA256_TEXT_SIZE];
+    if (j->train.sparse_labels[0] == '\0') return true;
+    if (!sparse_labels_digest(j->train.sparse_labels, sha256, err)) return false;
+    json_object_del(train, "sparse_labels");
+    json_object_set_new(train, "sparse_labels_sha256", json_string(sha256));
+    return true;
+}
+
 static bool open_data(Job *j, Error *err) {
     DataSettings *d = &j->data;
     int channels, height, width, classes;
@@ -155,7 +162,7 @@ static bool prepare(Job *j, const char *path, int n_overrides, char **override, 
         put_other_model(json_object_get(j->settings, "train"), "teacher", "teacher_weights", model_to_json(teacher_model(j->teacher)),
                         j->teacher_sha256);
     }
-    return settings_digest(j, err) && count_shared(j, err) && tape_create(&j->tape, runtime_backend(), err);
+    return put_labels(j, err) && settings_digest(j, err) && count_shared(j, err) && tape_create(&j->tape, runtime_backend(), err);
 }
 
 static void put_curve(Job *j) {
@@ -221,7 +228,7 @@ static void write_failure(Job *j, const char *dir, const Error *why) {
     put_curve(j);
     result_warn_detail(j->result, WARN_loss_not_finite, "step %lld of %lld", (long long)j->run.step, (long long)j->run.n_steps);
     result_set_status(j->result, "failed", why);
-    if (!result_write(j->result, dir, &unwritten)) fprintf(stderr, "warning: %s/run.json could not be written: %s\n", dir, unwritten.message);
+    if (!result_write(j->result, dir, &unwritten)) fprintf(stderr, "morbench: warning: %s/run.json could not be written: %s\n", dir, unwritten.message);
 }
 
 /* The result of a run that was finished before. */

@@ -15,16 +15,29 @@ static struct timespec       caught_at;
 static void on_signal(int number) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (caught != 0 && now.tv_sec - caught_at.tv_sec > 1) _exit(128 + number);
+    /* the limit of CPU time is told every second from then on, which is nobody's impatience */
+    if (caught != 0 && number != SIGXCPU && now.tv_sec - caught_at.tv_sec > 1) _exit(128 + number);
     if (caught == 0) caught_at = now;
     caught = number;
 }
+
+/* One that whoever started us ignores, as nohup does, stays ignored. */
+static void catch_unless_ignored(int number, const struct sigaction *action) {
+    struct sigaction before;
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
+    sigaction(number, action, NULL);
+}
+
+static bool has_parent;
+
+bool interrupt_has_parent(void) { return has_parent; }
 
 /* One that another process of ours started ends with it, saving what it has: nobody else would wait for it. */
 static void end_with_parent(void) {
     const char *parent = getenv(INTERRUPT_PARENT);
     const bool  ours   = parent != NULL && atol(parent) == (long)getppid();
     unsetenv(INTERRUPT_PARENT);
+    has_parent = ours;
     if (ours) prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (ours && getppid() == 1) raise(SIGTERM);                  /* it ended in between */
 }
@@ -40,6 +53,8 @@ void interrupt_catch(void) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    catch_unless_ignored(SIGHUP, &action);
+    catch_unless_ignored(SIGXCPU, &action);
     end_with_parent();
 }
 
@@ -47,6 +62,8 @@ bool interrupt_raised(void) { return caught != 0; }
 
 bool interrupted(Error *err) {
     if (caught == 0) return false;
-    FAIL_STATUS(err, 128 + caught, "", "interrupted by %s", caught == SIGINT ? "SIGINT" : "SIGTERM");
+    const int   number = caught;
+    const char *name   = number == SIGINT ? "SIGINT" : number == SIGHUP ? "SIGHUP, a terminal that closed" : number == SIGXCPU ? "SIGXCPU, the limit of CPU time" : "SIGTERM";
+    FAIL_STATUS(err, number == SIGINT ? EXIT_INTERRUPTED : EXIT_TERMINATED, "", "interrupted by %s", name);
     return true;
 }

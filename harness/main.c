@@ -1,6 +1,7 @@
 /* morbench: finds the command, runs it, prints what went wrong on one line and chooses the exit status. */
 #include "engine/field.h"
 #include "harness/commands.h"
+#include "harness/interrupt.h"
 #include "harness/options.h"
 #include "harness/report/escape.h"
 
@@ -123,5 +124,6 @@ int main(int argc, char **argv) {
     fputc('\n', stderr);
     const char *debug = getenv("MORBENCH_DEBUG");
     if (debug != NULL && strcmp(debug, "1") == 0) fprintf(stderr, "  (noticed at %s:%d)\n", err.file, err.line);
+    if (err.disk_full && interrupt_has_parent()) return EXIT_DISK_FULL;
     return err.exit_status != EXIT_OK ? err.exit_status : status;
 }

@@ -31,6 +31,20 @@ bool option_count(const char *name, const char *text, int low, int high, int *ou
     return true;
 }
 
+char *option_list_item(const char *list, int n) {
+    for (; n > 0 && list != NULL; n--) {
+        list = strchr(list, ',');
+        if (list != NULL) list++;
+    }
+    return list != NULL ? strndup(list, strcspn(list, ",")) : NULL;
+}
+
+int option_list_length(const char *list) {
+    int n = 1;
+    for (; (list = strchr(list, ',')) != NULL; list++) n++;
+    return n;
+}
+
 static int count_options(const Option *options) {
     int n = 0;
     while (options[n].name != NULL) n++;
@@ -87,6 +101,15 @@ void options_describe(UsageTaker take, void *self) {
 /* The argument getopt looked at last: the wrong one, when one is wrong. */
 static const char *last_argument(int argc, char **argv) { return optind > 0 && optind <= argc ? argv[optind - 1] : ""; }
 
+/* The argument that getopt took an option from; value: of the option, which may be an argument of its own. */
+static const char *word_of(char **argv, const char *value) { return argv[optind - 1] == value ? argv[optind - 2] : argv[optind - 1]; }
+
+/* getopt takes abbreviations, which whoever reads a stored command line would not know. */
+static bool is_whole_name(const char *word, const char *name) {
+    const size_t n = strlen(name);
+    return strncmp(word, "--", 2) == 0 && strncmp(word + 2, name, n) == 0 && (word[2 + n] == '\0' || word[2 + n] == '=');
+}
+
 int options_parse(int argc, char **argv, const Usage *usage, Error *err) {
     enum { FIRST_VALUE = 256 };
     struct option known[OPTIONS_MAX + 2] = {{0}};
@@ -100,6 +123,11 @@ int options_parse(int argc, char **argv, const Usage *usage, Error *err) {
     optind   = 0;                          /* from the start, whatever was read before */
     for (int c; (c = getopt_long(argc, argv, ":h", known, NULL)) != -1;) {
         if (c == 'h') {
+            const char *word = word_of(argv, NULL);
+            if (word[0] == '-' && word[1] == '-' && !is_whole_name(word, "help")) {
+                unknown_option(usage, word, err);
+                return -1;
+            }
             if (describing.take != NULL) describing.take(describing.self, usage);
             else                         print_usage(usage);
             return 0;
@@ -114,6 +142,10 @@ int options_parse(int argc, char **argv, const Usage *usage, Error *err) {
             return -1;
         }
         const Option *o = &usage->options[c - FIRST_VALUE];
+        if (!is_whole_name(word_of(argv, o->value != NULL ? optarg : NULL), o->name)) {
+            unknown_option(usage, word_of(argv, o->value != NULL ? optarg : NULL), err);
+            return -1;
+        }
         if (o->text != NULL) *o->text = optarg;
         if (o->flag != NULL) *o->flag = true;
         given[c - FIRST_VALUE] = true;

@@ -58,6 +58,10 @@ void options_describe(UsageTaker take, void *self);
 /* A whole number in [low, high] from the value of --name. */
 bool option_count(const char *name, const char *text, int low, int high, int *out, Error *err);
 
+/* The n-th item of a comma-separated list, "" between two commas; NULL past the end, of no list, or without memory. free(). */
+char *option_list_item(const char *list, int n);
+int   option_list_length(const char *list);
+
 /* ---- settings of the process ---- */
 
 enum { THREADS_MAX = 1024 };

@@ -34,6 +34,10 @@ static void a_failure_asks_for_the_exit_status_it_is_given(void **state) {
     assert_int_equal(err.exit_status, EXIT_MACHINE);
     assert_false(FAIL_STATUS(&err, EXIT_IO, "", "no disk"));
     assert_int_equal(err.exit_status, EXIT_IO);
+    assert_false(err.disk_full);
+    assert_false(FAIL_STATUS(&err, EXIT_DISK_FULL, "", "no room"));
+    assert_int_equal(err.exit_status, EXIT_IO);
+    assert_true(err.disk_full);
 }
 
 static void exit_statuses_are_the_documented_numbers(void **state) {

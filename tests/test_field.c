@@ -282,6 +282,22 @@ static void a_field_is_read_back_as_a_number(void **state) {
     assert_true(isnan(field_number(field("dims"), &s)));
 }
 
+static void a_fallback_is_known_whatever_its_type(void **state) {
+    (void)state;
+    Error    err = {0};
+    Settings s   = defaults();
+    for (const Field *f = fields; f->key != NULL; f++) {
+        static const char *const other[] = {"13", "7", "flat", "0.5", "false", "another", "some", "[1]", "[0.5]"};
+        assert_int_equal(field_is_fallback(f, &s), !f->required);
+        assert_true(field_set_from_text(f, &s, other[f - fields], "", &err));
+        assert_false(field_is_fallback(f, &s));
+    }
+    StepSchedule set = {.form = SCHEDULE_LINEAR}, unset = {.form = SCHEDULE_UNSET};
+    const Field  schedule = {.key = "capacity", .type = FIELD_SCHEDULE};
+    assert_true(field_is_fallback(&schedule, &unset));
+    assert_false(field_is_fallback(&schedule, &set));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fallbacks_of_every_type_are_set),
@@ -298,6 +314,7 @@ int main(void) {
         cmocka_unit_test(a_preset_is_keys_and_values_with_blanks_between),
         cmocka_unit_test(a_preset_that_does_not_read_names_the_key),
         cmocka_unit_test(a_field_is_read_back_as_a_number),
+        cmocka_unit_test(a_fallback_is_known_whatever_its_type),
     };
     return cmocka_run_group_tests_name("field", tests, NULL, NULL);
 }

@@ -228,6 +228,7 @@ static void failure_at_every_call_keeps_the_old_file_and_leaves_no_temporary(voi
         if (ok) break;
         n_failed++;
         assert_int_equal(err.exit_status, EXIT_IO);
+        assert_int_equal(err.disk_full, nth % 2 == 0);
         assert_string_equal(err.input, path);
         if (strstr(err.message, "its directory") != NULL) break; /* renamed already: the new one is whole */
         assert_holds(path, "old");

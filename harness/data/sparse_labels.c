@@ -1,6 +1,7 @@
 /* Reading and writing a teacher's sparse labels (sparse_labels.h). */
 #include "harness/data/sparse_labels.h"
 
+#include "engine/digest.h"
 #include "engine/file.h"
 
 #include <dirent.h>
@@ -339,4 +340,44 @@ bool sparse_labels_batch(SparseLabels *l, int64_t epoch, const int64_t ids[], in
         sparse_expand(e, l->K, l->n_classes, soft + (int64_t)b * l->n_classes);
     }
     return true;
+}
+
+/* ---- identity ---- */
+
+static int is_epoch(const struct dirent *e) {
+    int       K, used = 0;
+    long long epoch;
+    return sscanf(e->d_name, "logits_top%d_epoch%lld%n", &K, &epoch, &used) == 2 && e->d_name[used] == '\0';
+}
+
+/* The files of one package to sum; *there: there is such a package. */
+static bool add_rank(Sha256 *sum, const char *dir, const char *epoch, int rank, bool *there, Error *err) {
+    static const char *const parts[] = {"keys.txt", "values.bin"};
+    char file[PATH_BYTES + 320], digest[SHA256_TEXT_SIZE], line[512];
+    for (int i = 0; i < 2; i++) {
+        if (snprintf(file, sizeof file, "%s/%s/rank%d-%s", dir, epoch, rank, parts[i]) >= (int)sizeof file) return FAIL(err, "/train/sparse_labels", "%.200s...: too long a path", dir);
+        if (i == 0 && !(*there = exists(file))) return true;
+        if (!digest_sha256_file(file, digest, err)) return false;
+        const int n = snprintf(line, sizeof line, "%.255s/rank%d-%s %s\n", epoch, rank, parts[i], digest);
+        sha256_add(sum, line, (size_t)n);
+    }
+    return true;
+}
+
+bool sparse_labels_digest(const char *dir, char sha256[SHA256_TEXT_SIZE], Error *err) {
+    struct dirent **epoch = NULL;
+    Sha256         *sum   = NULL;
+    const int       n     = scandir(dir, &epoch, is_epoch, alphasort);
+    if (n < 0) return FAIL_STATUS(err, file_exit_status(errno), "/train/sparse_labels", "%.300s: cannot open: %s", dir, strerror(errno));
+    bool ok = n > 0 || FAIL(err, "/train/sparse_labels", "%.300s holds no directory logits_top{K}_epoch{e}; `morbench labels` writes them", dir);
+    ok = ok && sha256_create(&sum, err);
+    for (int i = 0; ok && i < n; i++) {
+        bool there = true;
+        for (int rank = 0; ok && there && rank < RANKS_MAX; rank++) ok = add_rank(sum, dir, epoch[i]->d_name, rank, &there, err);
+    }
+    ok = ok && sha256_finish(sum, sha256, err);
+    sha256_destroy(sum);
+    for (int i = 0; i < n; i++) free(epoch[i]);
+    free(epoch);
+    return ok;
 }

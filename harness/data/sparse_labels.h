@@ -14,6 +14,7 @@
 #ifndef HARNESS_SPARSE_LABELS_H
 #define HARNESS_SPARSE_LABELS_H
 
+#include "engine/digest.h"
 #include "engine/error.h"
 #include "harness/data/loader.h"
 #include "harness/train/train_settings.h"
@@ -54,5 +55,8 @@ bool sparse_labels_open(SparseLabels **out, const TrainSettings *s, const Loader
 /* soft (n,n_classes) for the entries ids of an epoch, whose labels are read when it is first asked for. */
 bool sparse_labels_batch(SparseLabels *l, int64_t epoch, const int64_t ids[], int n, float *soft, Error *err);
 void sparse_labels_close(SparseLabels *l);         /* NULL is fine */
+
+/* Of all packages below dir, names and contents; reads them whole. */
+bool sparse_labels_digest(const char *dir, char sha256[SHA256_TEXT_SIZE], Error *err);
 
 #endif

@@ -1,16 +1,16 @@
 /* A worker: this program once more, in a process of its own, heard through a pipe (bench.h).
  *
- * posix_spawn of /proc/self/exe and no shell. The worker's stdout and stderr go to a temporary file that is shown only when it
+ * The worker's stdout and stderr go to a temporary file that is shown only when it
  * dies without a word; what it has to say comes through descriptor 3 as one JSON object. */
 #include "harness/measure/bench.h"
 
 #include "harness/interrupt.h"
+#include "harness/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,33 +42,14 @@ static char **padded_environment(int n, char **padding) {
     return copy;
 }
 
-static bool spawn(pid_t *pid, const char *const argv[], int padding_bytes, int to_parent, int log, Error *err) {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t          attributes;
-    char  *padding     = NULL;
-    char **environment = padded_environment(padding_bytes, &padding);
-    sigset_t none;
-    int    error = environment == NULL ? ENOMEM : posix_spawn_file_actions_init(&actions);
-    if (error != 0) goto failed;
-    error = posix_spawnattr_init(&attributes);
-    if (error == 0) {
-        sigemptyset(&none);
-        error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-        if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, log, STDOUT_FILENO);
-        if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, log, STDERR_FILENO);
-        /* last, since the log may be what has this number now; onto itself, dup2 would leave it to be closed by exec */
-        if (error == 0)
-            error = to_parent == WORKER_FD ? fcntl(to_parent, F_SETFD, 0) : posix_spawn_file_actions_adddup2(&actions, to_parent, WORKER_FD);
-        if (error == 0) error = posix_spawnattr_setsigmask(&attributes, &none);
-        if (error == 0) error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-        if (error == 0) error = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, (char *const *)argv, environment);
-        posix_spawnattr_destroy(&attributes);
-    }
-    posix_spawn_file_actions_destroy(&actions);
-failed:
+static bool start(pid_t *pid, const char *const argv[], int padding_bytes, int to_parent, int log, Error *err) {
+    char      *padding     = NULL;
+    char     **environment = padded_environment(padding_bytes, &padding);
+    const bool ok = environment != NULL ? spawn_self(pid, &(Spawn){.argv = argv, .environment = environment, .out = log, .log = log, .passed = to_parent, .as = WORKER_FD}, err)
+                                        : FAIL_STATUS(err, EXIT_MACHINE, "", "no memory to start a process");
     free(environment);
     free(padding);
-    return error == 0 || FAIL_STATUS(err, EXIT_MACHINE, "", "cannot start a process to measure in: %s", strerror(error));
+    return ok;
 }
 
 typedef struct Text { char *bytes; size_t n, capacity; } Text;
@@ -158,7 +139,7 @@ bool worker_run(json_t **out, const char *const argv[], int padding_bytes, Error
         FAIL_STATUS(err, EXIT_MACHINE, "", "cannot open a pipe: %s", strerror(errno));
         goto done;
     }
-    if (!spawn(&pid, argv, padding_bytes, ends[1], log, err)) goto done;
+    if (!start(&pid, argv, padding_bytes, ends[1], log, err)) goto done;
     close(ends[1]);
     ends[1] = -1;
     ok = hear(&text, ends[0], pid, err);

@@ -2,6 +2,7 @@
 #include "harness/sweep/experiment_parts.h"
 
 #include "engine/digest.h"
+#include "harness/data/sparse_labels.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,21 +13,10 @@ static const char *const role_names[] = {"weights", "teacher", "init_from"};
 
 /* ---- identity ---- */
 
-static bool is_fallback(const Field *f, const void *self) {
-    const char *at = (const char *)self + f->offset;
-    switch (f->type) {
-    case FIELD_TEXT:     return strcmp(at, f->text_fallback != NULL ? f->text_fallback : "") == 0;
-    case FIELD_INTS:     return ((const IntList *)(const void *)at)->n == 0;
-    case FIELD_REALS:    return ((const RealList *)(const void *)at)->n == 0;
-    case FIELD_SCHEDULE: return ((const StepSchedule *)(const void *)at)->form == SCHEDULE_UNSET;
-    default:             return field_number(f, self) == f->fallback;
-    }
-}
-
 /* Settings at their fallbacks say nothing: one that a later version adds leaves the identities of earlier cells alone. */
 static void drop_fallbacks(json_t *block, const Field *fields, const void *self) {
     for (const Field *f = fields; f->key != NULL; f++)
-        if (is_fallback(f, self)) json_object_del(block, f->key);
+        if (field_is_fallback(f, self)) json_object_del(block, f->key);
 }
 
 static bool put_file_digest(json_t *into, const char *key, const char *path, Error *err) {
@@ -34,6 +24,14 @@ static bool put_file_digest(json_t *into, const char *key, const char *path, Err
     if (path[0] == '\0') return true;
     if (!digest_sha256_file(path, sha256, err)) return false;
     json_object_set_new(into, key, json_string(sha256));
+    return true;
+}
+
+static bool put_labels_digest(json_t *train, const char *dir, Error *err) {
+    char sha256[SHA256_TEXT_SIZE];
+    if (dir[0] == '\0') return true;
+    if (!sparse_labels_digest(dir, sha256, err)) return false;
+    json_object_set_new(train, "sparse_labels_sha256", json_string(sha256));
     return true;
 }
 
@@ -49,12 +47,13 @@ bool cell_identify(const Experiment *e, Cell *c, const Model *m, Error *err) {
     if (c->kind == CELL_TRAIN) {
         json_t *train = fields_to_json(train_fields, &c->train);
         drop_fallbacks(train, train_fields, &c->train);
-        static const char *const aside[] = {"checkpoint_s", "loader_threads", "teacher_weights", "init_from_weights"};
+        static const char *const aside[] = {"checkpoint_s", "loader_threads", "teacher_weights", "init_from_weights", "sparse_labels"};
         for (size_t i = 0; i < sizeof aside / sizeof *aside; i++) json_object_del(train, aside[i]);
         if (c->need[NEEDS_TEACHER] >= 0) json_object_del(train, "teacher");
         else ok = put_file_digest(train, "teacher_sha256", c->train.teacher_weights, err);
         if (c->need[NEEDS_SOURCE] >= 0) json_object_del(train, "init_from");
         else ok = ok && put_file_digest(train, "init_sha256", c->train.init_from_weights, err);
+        ok = ok && put_labels_digest(train, c->train.sparse_labels, err);
         json_object_set_new(all, "train", train);
     }
     if (c->kind == CELL_TIME)
@@ -86,13 +85,38 @@ json_t *cell_value_at(json_t *tree, const char *pointer) {
     return tree;
 }
 
+/* JSON text without spaces, keys in their order, each number with the fewest digits that read back. free(). */
+static char *short_text(const json_t *value) {
+    char *text = json_canonical_text(value), *out = text;        /* never longer than with 17 digits */
+    bool  quoted = false;
+    for (const char *at = text; at != NULL && *at != '\0';) {
+        if (*at == '"') quoted = !quoted;
+        if (quoted && *at == '\\' && at[1] != '\0') *out++ = *at++;
+        if (quoted || (*at != '-' && (*at < '0' || *at > '9'))) {
+            *out++ = *at++;
+            continue;
+        }
+        char         number[32], *end;
+        const double wanted = strtod(at, &end);
+        int          digits = 15;
+        do snprintf(number, sizeof number, "%.*g", digits, wanted);
+        while (digits++ < 17 && strtod(number, NULL) != wanted);
+        const size_t n = strcspn(at, ".e") < (size_t)(end - at) && strlen(number) < (size_t)(end - at) ? strlen(number) : (size_t)(end - at);
+        memmove(out, n < (size_t)(end - at) ? number : at, n);
+        out += n;
+        at   = end;
+    }
+    if (out != NULL) *out = '\0';
+    return text;
+}
+
 /* A factor's value: a number, a text, true or false, or any other value as its JSON text. One number has one form: 0, not 0.0. */
 static json_t *as_factor(json_t *value) {
     const double number = json_number_value(value);
     if (value == NULL) return json_null();
     if (json_is_real(value) && fabs(number) < 1e15 && number == (double)(json_int_t)number) return json_integer((json_int_t)number);
     if (!json_is_array(value) && !json_is_object(value)) return json_incref(value);
-    char   *text = json_canonical_text(value);
+    char   *text = short_text(value);
     json_t *out  = json_string(text != NULL ? text : "");
     free(text);
     return out;

@@ -6,6 +6,7 @@
 #include "harness/interrupt.h"
 #include "harness/options.h"
 #include "harness/progress.h"
+#include "harness/report/escape.h"
 #include "harness/report/report.h"
 #include "harness/result.h"
 
@@ -42,8 +43,9 @@ static void say(const Sweep *s, int i, const char *what) {
     count(s, &done, &all);
     const double seconds = seconds_left(s);
     duration_text(seconds, left);
-    fprintf(stderr, "[%d/%d] %s: %s%s%s\n", done, all, s->e->cell[i].name, what, isfinite(seconds) && seconds > 0 ? "; all: ETA " : "",
-            isfinite(seconds) && seconds > 0 ? left : "");
+    fprintf(stderr, "[%d/%d] %s: ", done, all, s->e->cell[i].name);
+    escape_terminal(stderr, what);                               /* perhaps of a file, or of a process's last line */
+    fprintf(stderr, "%s%s\n", isfinite(seconds) && seconds > 0 ? "; all: ETA " : "", isfinite(seconds) && seconds > 0 ? left : "");
 }
 
 /* ---- one cell ---- */
@@ -82,9 +84,6 @@ static void command(const Sweep *s, int i, const char *argv[20], const char *thr
     argv[n++] = s->at[i].dir;
     argv[n]   = NULL;
 }
-
-/* What a sweep cannot go on after: the next cell would end alike. */
-static bool is_fatal(const Error *why) { return why->exit_status == EXIT_IO && strstr(why->message, "No space left") != NULL; }
 
 /* Failed in this process: said, and written as its run.json where it did not do so itself. */
 static void give_up(Sweep *s, int i, const char *const argv[], const Error *why) {
@@ -128,7 +127,7 @@ static bool work_on(Sweep *s, int i, int lock, Error *err) {
     }
     if (stopped || interrupt_raised()) return true;             /* the caller asks why */
     if (ok) FAIL_STATUS(&why, EXIT_IO, "", "it ended well and left no result");
-    if (is_fatal(&why)) {
+    if (why.disk_full) {                                        /* the next cell would end alike */
         *err = why;
         return false;
     }

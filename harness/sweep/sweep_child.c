@@ -3,12 +3,13 @@
 
 #include "engine/clock.h"
 #include "harness/interrupt.h"
+#include "harness/report/escape.h"
+#include "harness/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -26,7 +27,11 @@ static void end_line(Lines *l) {
     l->line[l->n] = '\0';
     if (l->n > 0) {
         memcpy(l->last, l->line, l->n + 1);
-        if (!l->quiet) fprintf(stderr, "%s%s\n", l->prefix, l->line);
+        if (!l->quiet) {
+            fputs(l->prefix, stderr);
+            escape_terminal(stderr, l->line);
+            fputc('\n', stderr);
+        }
     }
     l->n = 0;
 }
@@ -36,28 +41,6 @@ static void take(Lines *l, const char *bytes, size_t n) {
         if (bytes[i] == '\n') end_line(l);
         else if (l->n + 1 < sizeof l->line) l->line[l->n++] = (unsigned char)bytes[i] < ' ' ? ' ' : bytes[i];
     }
-}
-
-static bool spawn(pid_t *pid, const char *const argv[], int lock, int log, Error *err) {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t          attributes;
-    sigset_t none;
-    int      error = posix_spawn_file_actions_init(&actions);
-    if (error == 0 && (error = posix_spawnattr_init(&attributes)) == 0) {
-        sigemptyset(&none);
-        error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-        if (error == 0) error = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-        if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, log, STDERR_FILENO);
-        if (error == 0 && lock >= 0) error = fcntl(lock, F_SETFD, 0) == 0 ? 0 : errno;
-        if (error == 0) error = posix_spawnattr_setsigmask(&attributes, &none);
-        if (error == 0) error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-        interrupt_announce();
-        if (error == 0) error = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, (char *const *)argv, environ);
-        if (lock >= 0) fcntl(lock, F_SETFD, FD_CLOEXEC);
-        posix_spawnattr_destroy(&attributes);
-        posix_spawn_file_actions_destroy(&actions);
-    }
-    return error == 0 || FAIL_STATUS(err, EXIT_MACHINE, "", "cannot start a process: %s", strerror(error));
 }
 
 /* Passes on what it says until it ends; an interrupt of ours, or the end of our time, becomes its own, once, and is waited for. */
@@ -84,7 +67,8 @@ bool child_run(const char *const argv[], const Child *how, bool *stopped, Error 
     pid_t pid = -1;
     *stopped  = false;
     if (pipe2(ends, O_CLOEXEC) != 0) return FAIL_STATUS(err, EXIT_MACHINE, "", "cannot open a pipe: %s", strerror(errno));
-    const bool started = spawn(&pid, argv, how->lock, ends[1], err);
+    interrupt_announce();
+    const bool started = spawn_self(&pid, &(Spawn){.argv = argv, .out = -1, .log = ends[1], .passed = how->lock, .as = how->lock}, err);
     close(ends[1]);
     if (started) {
         follow(&lines, ends[0], pid, how->deadline_ns, stopped);

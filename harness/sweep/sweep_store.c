@@ -148,7 +148,11 @@ bool store_look(Sweep *s, int i, Error *err) {
     }
     if (p->state == CELL_FAILED && !store_clear_failure(s, i, err)) return false;
     if (!adopt(beside, p->dir, err)) return false;
-    if (!s->quiet) fprintf(stderr, "%s: taken over from %s\n", c->name, beside);
+    if (!s->quiet) {
+        fprintf(stderr, "%s: taken over from ", c->name);
+        escape_terminal(stderr, beside);
+        fputc('\n', stderr);
+    }
     p->state = state_of(p->dir, p->failure, &p->invalid);
     return true;
 }

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,11 +144,6 @@ static bool collect(Sweep *s, Error *err) {
     return true;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at) {
-    (void)st, (void)type, (void)at;
-    return remove(path);
-}
-
 typedef struct Session {
     int  cell[SESSION_CELLS], n;
     char configs[LIST_BYTES], labels[LIST_BYTES], weights[LIST_BYTES];
@@ -204,6 +198,10 @@ static bool run_session(Sweep *s, Session *m, int hold, Error *err) {
     if (interrupted(err)) return false;
     if (stopped) return FAIL_STATUS(err, EXIT_TERMINATED, "--minutes", "time is up while cells were timed; the same command times them anew");
     if (!collect(s, err)) return false;
+    if (!ok && why.disk_full) {                                 /* the next session would end alike */
+        *err = why;
+        return false;
+    }
     for (int k = 0; k < m->n; k++) {
         Place *p = &s->at[m->cell[k]];
         if (p->state == CELL_DONE) continue;
@@ -251,7 +249,7 @@ bool sweep_time(Sweep *s, Error *err) {
     Session *m  = malloc(sizeof *m);
     bool     ok = m != NULL || FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
     ok = ok && hold_timing(s, &hold, err) && collect(s, err) && time_all(s, m, hold, err);
-    if (ok) nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (ok) file_remove_tree(dir);
     store_unlock(s, STORE_TIMING, hold);
     free(m);
     return ok;

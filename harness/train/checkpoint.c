@@ -319,7 +319,7 @@ bool checkpoint_load(Model *m, TrainRun *run, const char *dir, bool *found_one, 
             FAIL_STATUS(err, EXIT_MACHINE, "", "%.400s", why);
             return error_in(err, path);
         }
-        fprintf(stderr, "warning: %s is damaged (%s); passed over for the one before\n", path, why);
+        fprintf(stderr, "morbench: warning: %s is damaged (%s); passed over for the one before\n", path, why);
     }
     if (n == 0) return true;
     FAIL_STATUS(err, EXIT_IO, "", "none of its %d checkpoints is good; remove them to start again", n);

@@ -34,6 +34,6 @@ bool start_weights(Model *m, const TrainSettings *s, const char *file, StartingW
     } else if (file != NULL && !model_load(m, file, (LoadOptions){.new_head = true, .any_head_new = s->new_head}, out->sha256, out->warning, err)) {
         return false;
     }
-    if (out->warning[0] != '\0') fprintf(stderr, "warning: %s: %s\n", file, out->warning);
+    if (out->warning[0] != '\0') fprintf(stderr, "morbench: warning: %s: %s\n", file, out->warning);
     return true;
 }

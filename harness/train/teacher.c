@@ -37,7 +37,7 @@ bool teacher_create(Teacher **out, const TrainSettings *s, const Backend *backen
         teacher_destroy(t);
         return false;
     }
-    if (warning[0] != '\0') fprintf(stderr, "warning: %s: %s\n", s->teacher_weights, warning);
+    if (warning[0] != '\0') fprintf(stderr, "morbench: warning: %s: %s\n", s->teacher_weights, warning);
     tape_set_stop(t->tape, interrupt_raised);
     *out = t;
     return true;
