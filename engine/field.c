@@ -238,7 +238,7 @@ bool field_is_fallback(const Field *f, const void *self) {
     case FIELD_INTS:     return ((const IntList *)(const void *)at)->n == 0;
     case FIELD_REALS:    return ((const RealList *)(const void *)at)->n == 0;
     case FIELD_SCHEDULE: return ((const StepSchedule *)(const void *)at)->form == SCHEDULE_UNSET;
-    default:             return !f->required && field_number(f, self) == f->fallback;
+    default:             return field_number(f, self) == f->fallback;
     }
 }
 
