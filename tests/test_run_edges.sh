@@ -120,6 +120,8 @@ bad "of an override" "/weights: $file 5" "{$data, $model, $train}" weights=5
 bad "a label of nothing" 'bad.json: /labels/~1train~1lr: must be the JSON pointer of a setting that some vary has' "{$data, $model, $train, \"labels\": {\"/train/lr\": \"rate\"}}"
 bad "a label that is no text" 'bad.json: /labels/~1train~1lr: must be a text, got 5' "{$data, $model, $train, \"labels\": {\"/train/lr\": 5}, \"vary\": {\"/train/lr\": [1]}}"
 echo "{$data, $model, $train, \"measure\": {\"bach\": 1}}" >bad.json
+echo "{$data, $model, $train, \"measure\": {\"backend\": \"openblass\"}}" >kernels.json
+refused "kernels that there are none of" 1 'kernels.json: /measure/backend: must be one of .*, got "openblass"' "$morbench" plan kernels.json
 refused "a misspelt key of measure, where nothing is timed" 1 'bad.json: /measure/bach: unknown key; did you mean "batch"' "$morbench" train bad.json --out results/none
 
 # ---- files that ask for too much ----

@@ -34,7 +34,8 @@ static bool read_measure(const Config *config, MeasureSettings *out, bool *asked
             *asked = false;
         }
     }
-    const bool ok = config_read_block(copy, measure_fields, out, "/measure", err);
+    bool ok = config_read_block(copy, measure_fields, out, "/measure", err);
+    if (ok && out->backend[0] != '\0' && backend_find(out->backend) == NULL) ok = FAIL(err, "/measure/backend", "must be one of %s, got \"%.40s\"", backend_names(), out->backend);
     if (out->batch.n == 0) out->batch = (IntList){1, {1}};
     json_decref(copy);
     return ok;
