@@ -120,6 +120,10 @@ bad "of an override" "/weights: $file 5" "{$data, $model, $train}" weights=5
 bad "a label of nothing" 'bad.json: /labels/~1train~1lr: must be the JSON pointer of a setting that some vary has' "{$data, $model, $train, \"labels\": {\"/train/lr\": \"rate\"}}"
 bad "a label that is no text" 'bad.json: /labels/~1train~1lr: must be a text, got 5' "{$data, $model, $train, \"labels\": {\"/train/lr\": 5}, \"vary\": {\"/train/lr\": [1]}}"
 echo "{$data, $model, $train, \"measure\": {\"bach\": 1}}" >bad.json
+echo "{$data, $model, $train, \"cells\": [{\"name\": \"a\", \"vary\": {\"/train/lr\": [1e-3, 1e-4]}}, {\"name\": \"b\", \"vary\": {\"/train/lr\": [1e-3, 1e-5]}}]}" >shared.json
+"$morbench" run shared.json --quiet --out results/shared >/dev/null 2>&1
+holds "rows stand in the order of the file, also those of a cell that two share" at results/shared/experiment.json \
+    '[(c["factors"]["cell"], c["factors"]["lr"]) for c in r["cells"]] == [("a", 1e-3), ("a", 1e-4), ("b", 1e-3), ("b", 1e-5)]'
 echo "{$data, $model, $train, \"measure\": {\"backend\": \"openblass\"}}" >kernels.json
 refused "kernels that there are none of" 1 'kernels.json: /measure/backend: must be one of .*, got "openblass"' "$morbench" plan kernels.json
 refused "a misspelt key of measure, where nothing is timed" 1 'bad.json: /measure/bach: unknown key; did you mean "batch"' "$morbench" train bad.json --out results/none

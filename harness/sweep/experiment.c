@@ -362,5 +362,6 @@ void experiment_free(Experiment *e) {
     free(e->question);
     free(e->caption);
     json_decref(e->factors);
+    json_decref(e->order);
     *e = (Experiment){0};
 }

@@ -54,6 +54,7 @@ typedef struct Experiment {
     char     name[128], path[256], size[16];     /* size "" where the file has none */
     char    *question, *caption;
     json_t  *factors;                            /* array of {"name", "label", "pointer"} */
+    json_t  *order;                              /* every row once, in the order of the file: [index of its cell, factors] */
     Cell    *cell;
     int      n_cells, n_combinations;            /* of settings, seeds included, before those that come out alike became one cell */
     const char *profile;                         /* of the command line, or NULL */

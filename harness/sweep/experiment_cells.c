@@ -15,17 +15,23 @@ static bool has_row(const Cell *c, const json_t *row) {
     return false;
 }
 
+static bool note_row(Experiment *e, int cell, json_t *row) {
+    if (e->order == NULL) e->order = json_array();
+    return json_array_append_new(e->order, json_pack("[iO]", cell, row)) == 0;
+}
+
 /* Adds a cell, or the rows of one that is there already. Takes what c owns. *index: of it. */
 bool cell_add(Maker *mk, Cell *c, int *index, Error *err) {
     Experiment *e = mk->e;
     for (int i = 0; i < e->n_cells; i++) {
         if (strcmp(e->cell[i].id, c->id) != 0) continue;
-        if (!has_row(&e->cell[i], json_array_get(c->rows, 0))) json_array_append(e->cell[i].rows, json_array_get(c->rows, 0));
+        json_t    *row = json_array_get(c->rows, 0);
+        const bool ok  = has_row(&e->cell[i], row) || (json_array_append(e->cell[i].rows, row) == 0 && note_row(e, i, row));
         json_decref(c->rows);
         json_decref(c->config);
         json_decref(c->settings);
         *index = i;
-        return true;
+        return ok || FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for the rows of an experiment");
     }
     if (e->n_cells == mk->capacity) {
         const int capacity = 2 * mk->capacity + 32;
@@ -34,6 +40,7 @@ bool cell_add(Maker *mk, Cell *c, int *index, Error *err) {
         e->cell      = grown;
         mk->capacity = capacity;
     }
+    if (!note_row(e, e->n_cells, json_array_get(c->rows, 0))) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for the rows of an experiment");
     *index = e->n_cells;
     e->cell[e->n_cells++] = *c;
     return true;

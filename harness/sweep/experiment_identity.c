@@ -176,16 +176,15 @@ json_t *experiment_to_json(const Experiment *e, const char *(*directory)(void *s
     json_put_text(&out, "caption", e->caption);
     json_put(&out, "factors", json_incref(e->factors));
     json_put_array(&out, "cells", &cells);
-    for (int i = 0; i < e->n_cells; i++) {
+    json_array_foreach(e->order, k, row) {
+        const int   i = (int)json_integer_value(json_array_get(row, 0));
         const Cell *c = &e->cell[i];
-        json_array_foreach(c->rows, k, row) {
-            json_put_object(&cells, NULL, &one);
-            json_put_text(&one, "id", c->id);
-            json_put_text(&one, "name", c->name);
-            json_put_text(&one, "kind", cell_kinds[c->kind]);
-            json_put(&one, "factors", json_incref(row));
-            if (directory != NULL) json_put_text(&one, "directory", directory(self, i));
-        }
+        json_put_object(&cells, NULL, &one);
+        json_put_text(&one, "id", c->id);
+        json_put_text(&one, "name", c->name);
+        json_put_text(&one, "kind", cell_kinds[c->kind]);
+        json_put(&one, "factors", json_incref(json_array_get(row, 1)));
+        if (directory != NULL) json_put_text(&one, "directory", directory(self, i));
     }
     return json_sink_finish(&out, &tree, NULL) ? tree : NULL;
 }
