@@ -61,7 +61,7 @@ bool field_set_list  (const Field *f, void *self, const double *value, int n, co
 bool field_set_from_text(const Field *f, void *self, const char *value, const char *path, Error *err);
 /* "key=value key=value", as presets are written. */
 bool fields_set_from_text(const Field *fields, void *self, const char *assignments, const char *path, Error *err);
-/* Whether it has its fallback; never of a required one. Identities leave such settings out, so that one which a later version adds leaves those of
+/* Whether it has its fallback. Identities leave such settings out, so that one which a later version adds leaves those of
  * earlier runs alone: what this says of a type must not change. */
 bool   field_is_fallback(const Field *f, const void *self);
 double field_number(const Field *f, const void *self);      /* of INT, REAL, BOOL, WORD (index) */
