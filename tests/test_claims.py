@@ -272,6 +272,21 @@ try:
             found = verdict(directory.path, claim["id"])
             expect(f"claim {claim['id']} is open where all models are ruled out", found["verdict"], "undecided")
             expect("and says so of every pair", {p["verdict"] for p in found["parts"][0]["pairs"]}, {"not counted"})
+    # what a run of an earlier version does not say has its fallback
+    claim = next(c for c in expanded(json.load(open(CLAIMS)))["claims"] if c["id"] == "13")
+    directory = Directory(os.path.join(top, "13-earlier"), True, (1, 2, 3))
+    directory.agreed = ["/model/counts/macs_executed"]
+    whole = directory.write
+
+    def without(run):
+        run["experiment"].setdefault("data", {}).pop("classes", None)
+        if run["experiment"]["train"]["seed"] != 1:
+            put(run, "/experiment/data/classes", "")
+        whole(run)
+
+    directory.write = without
+    directory.part(claim["parts"][0])
+    expect("runs that do not name classes yet are of all", verdict(directory.path, "13")["verdict"], "holds")
     # a context of too few seeds bars no verdict, and decides nothing either
     for wanted, good in (("holds", True), ("fails", False)):
         claim = next(c for c in expanded(json.load(open(CLAIMS)))["claims"] if c["id"] == "13")

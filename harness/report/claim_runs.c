@@ -236,7 +236,7 @@ static json_t *train_settings(const json_t *run) {
 }
 
 char *claim_training_key(const ClaimRuns *c, int row) {
-    static const char *const trained_on[] = {"/data/digest", "/data/preprocess", "/data/images_count", "/experiment/data/classes"};
+    static const char *const trained_on[] = {"/data/digest", "/data/preprocess", "/data/images_count"};
     const json_t *run = c->report->row[row].run, *trained = c->trained[row];
     const json_t *tested = report_at(run, "/data/test/digest") != NULL ? report_at(run, "/data/test/digest") : report_at(run, "/data/digest");
     json_t       *key    = json_object();
@@ -244,6 +244,8 @@ char *claim_training_key(const ClaimRuns *c, int row) {
     if (trained != NULL) {
         ok = ok && json_object_set_new(key, "train", train_settings(trained)) == 0;
         for (size_t i = 0; i < sizeof trained_on / sizeof *trained_on; i++) ok = ok && put(key, trained_on[i], report_at(trained, trained_on[i]));
+        const char *classes = text_at(trained, "/experiment/data/classes");         /* runs of an earlier version have all, and do not say so */
+        ok = ok && json_object_set_new(key, "classes", json_string(classes != NULL ? classes : "")) == 0;
         ok = ok && json_object_set_new(key, "from weights", json_boolean(json_is_string(report_at(trained, "/model/initial_weights_sha256")))) == 0;
     }
     if (ok) return canonical(key);
