@@ -214,70 +214,71 @@ static void biases_are_made_once_for_each_version_of_their_table(void **state) {
     model_destroy(m);
 }
 
+/* The golden training case, ready for steps of the trainer. */
+typedef struct Lesson {
+    Model            *m;
+    Tape             *tape;
+    const ConvBn     *u;                                    /* its first convolution */
+    float             images[3 * 3 * 56 * 56];
+    int32_t           label[3];
+    TrainSettings     s;
+    StepReport        report;
+    const Optimizer  *o;
+    OptimizerSettings settings;
+} Lesson;
+
+static void open_lesson(Lesson *l) {
+    Error     err = {0};
+    SafeFile *f   = golden_expected("tiny_vit_train");
+    *l   = (Lesson){.m = golden_model("tiny_vit_train", 0)};
+    l->u = &((TinyVit *)l->m->self)->conv1;
+    fields_default(train_fields, &l->s);
+    golden_check(safetensors_to_float(safetensors_find(f, "input"), l->images, &err), &err);
+    golden_labels(f, l->label, 3);
+    assert_true(tape_create(&l->tape, backend_default(), &err) && train_optimizer(&l->s, &l->o, &l->settings, &err));
+    golden_check(params_want_grads(l->m->params, &err) && params_want_state(l->m->params, &err), &err);
+    safetensors_close(f);
+}
+
+static void close_lesson(Lesson *l) {
+    tape_destroy(l->tape);
+    model_destroy(l->m);
+}
+
 /* One image a pass, two passes a step: 0.9 (0.9 running + 0.1 first) + 0.1 second, and no step more than two of one pass. */
 static void running_statistics_take_every_pass_of_a_step(void **state) {
     (void)state;
-    Model    *m    = golden_model("tiny_vit_train", 0);
-    Tape     *tape = NULL;
-    Error     err  = {0};
-    SafeFile *f    = golden_expected("tiny_vit_train");
-    const ConvBn *u = &((TinyVit *)m->self)->conv1;
-    float     images[3 * 3 * 56 * 56];
-    int32_t   label[3];
-    TrainSettings s;
-    StepReport    report;
-    const Optimizer  *o;
-    OptimizerSettings settings;
-    fields_default(train_fields, &s);
-    s.accumulate = 2;
-    golden_check(safetensors_to_float(safetensors_find(f, "input"), images, &err), &err);
-    golden_labels(f, label, 3);
-    assert_true(tape_create(&tape, backend_default(), &err) && train_optimizer(&s, &o, &settings, &err));
-    golden_check(params_want_grads(m->params, &err) && params_want_state(m->params, &err), &err);
-    double mean = (double)u->running_mean->data[1], variance = (double)u->running_var->data[1];
+    Error  err = {0};
+    Lesson l;
+    open_lesson(&l);
+    l.s.accumulate = 2;
+    double mean = (double)l.u->running_mean->data[1], variance = (double)l.u->running_var->data[1];
     const double before = mean;
     for (int index = 0; index < 2; index++) {
-        const TrainBatch one = {images + index * 3 * 56 * 56, label + index, image_ids + index, 1};
-        golden_check(train_pass(m, tape, &s, &(TrainPass){.index = index, .n_steps = 1}, &one, &report, &err), &err);
-        mean     = 0.9 * mean + 0.1 * (double)u->batch_mean->data[1];
-        variance = 0.9 * variance + 0.1 * (double)u->batch_var->data[1];
-        assert_true((double)u->running_mean->data[1] == before);
+        const TrainBatch one = {l.images + index * 3 * 56 * 56, l.label + index, image_ids + index, 1};
+        golden_check(train_pass(l.m, l.tape, &l.s, &(TrainPass){.index = index, .n_steps = 1}, &one, &l.report, &err), &err);
+        mean     = 0.9 * mean + 0.1 * (double)l.u->batch_mean->data[1];
+        variance = 0.9 * variance + 0.1 * (double)l.u->batch_var->data[1];
+        assert_true((double)l.u->running_mean->data[1] == before);
     }
-    train_update(m, tape, &s, o, 1, 1e-3, train_settle(m, tape, &s));
-    assert_true(fabs((double)u->running_mean->data[1] - mean) <= 1e-6 * fmax(1, fabs(mean)));
-    assert_true(fabs((double)u->running_var->data[1] - variance) <= 1e-6 * fmax(1, fabs(variance)));
-    tape_destroy(tape);
-    safetensors_close(f);
-    model_destroy(m);
+    train_update(l.m, l.tape, &l.s, l.o, 1, 1e-3, train_settle(l.m, l.tape, &l.s));
+    assert_true(fabs((double)l.u->running_mean->data[1] - mean) <= 1e-6 * fmax(1, fabs(mean)));
+    assert_true(fabs((double)l.u->running_var->data[1] - variance) <= 1e-6 * fmax(1, fabs(variance)));
+    close_lesson(&l);
 }
 
 /* freeze_bn: gains train, statistics do not. */
 static void statistics_alone_can_be_frozen(void **state) {
     (void)state;
-    Model    *m    = golden_model("tiny_vit_train", 0);
-    Tape     *tape = NULL;
-    Error     err  = {0};
-    SafeFile *f    = golden_expected("tiny_vit_train");
-    const ConvBn *u = &((TinyVit *)m->self)->conv1;
-    const Real    mean = u->running_mean->data[0], gain = u->gain->data[0];
-    float         images[3 * 3 * 56 * 56];
-    int32_t       label[3];
-    TrainSettings s;
-    StepReport    report;
-    const Optimizer  *o;
-    OptimizerSettings settings;
-    fields_default(train_fields, &s);
-    s.freeze_bn = true;
-    golden_check(safetensors_to_float(safetensors_find(f, "input"), images, &err), &err);
-    golden_labels(f, label, 3);
-    assert_true(tape_create(&tape, backend_default(), &err) && train_optimizer(&s, &o, &settings, &err));
-    golden_check(params_want_grads(m->params, &err) && params_want_state(m->params, &err), &err);
-    golden_check(train_gradients(m, tape, &s, 0, &(TrainBatch){images, label, image_ids, 3}, &report, &err), &err);
-    train_update(m, tape, &s, o, 1, 1e-3, report.grad_norm);
-    assert_true(u->running_mean->data[0] == mean && u->gain->data[0] != gain);
-    tape_destroy(tape);
-    safetensors_close(f);
-    model_destroy(m);
+    Error  err = {0};
+    Lesson l;
+    open_lesson(&l);
+    l.s.freeze_bn = true;
+    const Real mean = l.u->running_mean->data[0], gain = l.u->gain->data[0];
+    golden_check(train_gradients(l.m, l.tape, &l.s, 0, &(TrainBatch){l.images, l.label, image_ids, 3}, &l.report, &err), &err);
+    train_update(l.m, l.tape, &l.s, l.o, 1, 1e-3, l.report.grad_norm);
+    assert_true(l.u->running_mean->data[0] == mean && l.u->gain->data[0] != gain);
+    close_lesson(&l);
 }
 
 /* Where gains are frozen, training normalises as inference does and leaves the statistics alone. */
