@@ -171,7 +171,7 @@ holds "a small cell does not show a large one's memory" judge same_peak "$dir/st
 
 # ---- tables, files ----
 bench --preset $model --batch 1 --layers >"$dir/table" 2>"$dir/err" </dev/null
-holds "the table has a line of the model" grep -qE "^$model +1 .*SMOKE|^$model +1 .*INVALID" "$dir/table"
+holds "the table has a line of the model" grep -qE "^$model +1 +[0-9.]+ .*(SMOKE|INVALID)" "$dir/table"
 holds "--layers adds the time by op and by layer" bash -c 'grep -q "time by op" "$0" && grep -q "time by layer" "$0" && grep -q "linear" "$0"' "$dir/table"
 holds "no number is missing" bash -c '! grep -qiw -e nan -e inf "$0"' "$dir/table"
 holds "no line is called FLOPs alone" bash -c '! grep -qE "(^| )FLOPs?( |$)" "$0"' "$dir/table"
@@ -193,7 +193,8 @@ if ! grep -q __asan_init "$morbench"; then               # AddressSanitizer ends
     got=$?
     if [ $got -eq 4 ]; then say ok "a cell that fails gives status 4"; else say wrong "a cell that fails gives status $got: $(head -n 1 "$dir/err")"; fi
     holds "the row is shown with its reason" grep -qE "^$model +16384 +failed: .*memory" "$dir/table"
-    holds "the other cell is measured" grep -qE "^$model +1 .*SMOKE" "$dir/table"
+    holds "the other cell is measured" grep -qE "^$model +1 +[0-9.]+ .*(SMOKE|INVALID)" "$dir/table"
+    holds "its result says so" python3 -c 'import json,sys; r=json.load(open(sys.argv[1])); sys.exit(not (r["status"]=="ok" and r["metrics"]["latency_ns"] > 0 and "smoke_profile" in r["validity"]["reasons"]))' "$dir/part.d/${model}_b1_t2/run.json"
     holds "its result is invalid and names the failure" python3 -c 'import json,sys; r=json.load(open(sys.argv[1])); sys.exit(not (r["status"]=="oom" and r["validity"]["verdict"]=="INVALID" and "memory" in r["error"]["message"]))' "$dir/part.d/${model}_b16384_t2/run.json"
 fi
 "$morbench" bench-worker --preset $model --samples 2 --seconds 0 --warmup-passes 1 --warmup-seconds 0 --threads 1 >"$dir/alone" 2>"$dir/err" </dev/null
