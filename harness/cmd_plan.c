@@ -16,7 +16,7 @@ typedef struct Sum { int all, done; double seconds; int64_t bytes; } Sum;
 static Sum sum_of(const Sweep *s, CellKind kind) {
     Sum sum = {0};
     for (int i = 0; i < s->e->n_cells; i++) {
-        if (s->e->cell[i].kind != kind || (kind != CELL_TIME && !s->at[i].mine)) continue;
+        if (s->e->cell[i].kind != kind || !s->at[i].mine) continue;
         sum.all++;
         sum.bytes += s->at[i].disk_bytes;
         if (s->at[i].state == CELL_DONE) sum.done++;
@@ -45,7 +45,7 @@ static void print(const Sweep *s) {
         const Cell  *c = &s->e->cell[i];
         const Place *p = &s->at[i];
         char         time[32] = "-";
-        if (c->kind != CELL_TIME && !p->mine) continue;
+        if (!p->mine) continue;
         if (p->state != CELL_DONE && isfinite(p->seconds)) duration_text(p->seconds, time);
         printf("%-52s %-8s %-8s %10s %9.3f %9.3f\n", c->name, cell_kinds[c->kind], cell_states[p->state], time, (double)c->params / 1e6, (double)c->macs / 1e6);
         if (p->state == CELL_FAILED || p->state == CELL_DAMAGED || p->invalid) {
@@ -86,7 +86,7 @@ static bool print_json(const Sweep *s, Error *err) {
         const Cell  *c = &s->e->cell[i];
         const Place *p = &s->at[i];
         JsonSink     cell;
-        if (c->kind != CELL_TIME && !p->mine) continue;
+        if (!p->mine) continue;
         json_put_object(&cells, NULL, &cell);
         json_put_text(&cell, "id", c->id);
         json_put_text(&cell, "name", c->name);
@@ -118,7 +118,7 @@ static bool print_json(const Sweep *s, Error *err) {
 }
 
 int cmd_plan(int argc, char **argv, Error *err) {
-    const char *size = NULL, *profile = NULL, *shard_text = NULL, *out_dir = NULL;
+    const char *size = NULL, *profile = NULL, *shard_text = NULL, *cells = NULL, *out_dir = NULL;
     Experiment  e    = {0};
     Sweep       s    = {0};
     Shard       shard;
@@ -127,6 +127,7 @@ int cmd_plan(int argc, char **argv, Error *err) {
         {.name = "size", .value = "smoke|small|full", .help = "default small", .text = &size},
         {.name = "profile", .value = "smoke|standard|paper", .help = "of timings; default: as the file says, else standard (size smoke: smoke)", .text = &profile},
         {.name = "shard", .value = "I/N", .help = "only part I of N", .text = &shard_text},
+        {.name = "cells", .value = "NAME[,NAME...]", .help = "only these cells of the file, and what they need", .text = &cells},
         {.name = "out", .value = "DIR", .help = "where results are; default results/NAME, or results/NAME-SIZE for sizes other than small", .text = &out_dir},
         {.name = "json", .help = "as JSON, with every setting of every cell", .flag = &json},
         OPTIONS_END,
@@ -135,6 +136,7 @@ int cmd_plan(int argc, char **argv, Error *err) {
         "Says which cells `run` would train, evaluate and time, which are done, how long the rest takes and how much it writes.", options, 1, 256}, err);
     if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
     s.quiet = true;
+    s.cells = cells;
     const ExperimentChoice choice = {.path = argv[first], .size = size, .profile = profile, .n_overrides = argc - first - 1, .override = argv + first + 1};
     bool ok = sweep_shard_option(shard_text, &shard, err) && runtime_begin(err) && experiment_load(&e, &choice, err) && experiment_asks(&e, err) && sweep_open(&s, &e, out_dir, shard, false, err)
            && sweep_estimate(&s, err);

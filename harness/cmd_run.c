@@ -16,19 +16,19 @@
 
 typedef struct Sum { int all, done, failed, invalid; } Sum;
 
+static bool is_failed(const Place *p)  { return p->given_up; }
+static bool is_invalid(const Place *p) { return p->mine && p->state == CELL_DONE && p->invalid; }
+
 static void count(const Sweep *s, bool timing, Sum *sum) {
     for (int i = 0; i < s->e->n_cells; i++) {
         const Place *p = &s->at[i];
-        if (timing ? s->e->cell[i].kind != CELL_TIME : s->e->cell[i].kind == CELL_TIME || !p->mine) continue;
+        if (timing != (s->e->cell[i].kind == CELL_TIME) || !p->mine) continue;
         sum->all++;
         sum->done    += p->state == CELL_DONE;
         sum->failed  += p->given_up;
-        sum->invalid += p->state == CELL_DONE && p->invalid;
+        sum->invalid += is_invalid(p);
     }
 }
-
-static bool is_failed(const Place *p)  { return p->given_up; }
-static bool is_invalid(const Place *p) { return p->state == CELL_DONE && p->invalid; }
 
 static void put_cells(const Sweep *s, JsonSink *out, const char *key, bool (*is)(const Place *)) {
     JsonSink list, one;
@@ -90,7 +90,7 @@ static bool report_cells(const Sweep *s, bool trains, bool times, bool json, Err
     return sum.invalid == 0 || FAIL_STATUS(err, EXIT_CELLS, "", "%d of %d cells are invalid; once their directories are removed, the same command does them anew", sum.invalid, sum.all);
 }
 
-typedef struct Words { const char *size, *shard, *profile, *out, *minutes, *only; } Words;
+typedef struct Words { const char *size, *shard, *cells, *profile, *out, *minutes, *only; } Words;
 
 static bool run(Experiment *e, Sweep *s, const Words *w, const ExperimentChoice *choice, bool json, Error *err) {
     Shard shard;
@@ -116,6 +116,7 @@ int cmd_run(int argc, char **argv, Error *err) {
         {.name = "size", .value = "smoke|small|full", .help = "which cells, and how much they train; default small", .text = &w.size},
         {.name = "profile", .value = "smoke|standard|paper", .help = "how long each timing takes; default: as the file says, else standard (size smoke: smoke)", .text = &w.profile},
         {.name = "shard", .value = "I/N", .help = "only part I of N, without timing: one process or machine of several", .text = &w.shard},
+        {.name = "cells", .value = "NAME[,NAME...]", .help = "only these cells of the file, and what they need", .text = &w.cells},
         {.name = "minutes", .value = "M", .help = "save and stop after so long; the same command goes on", .text = &w.minutes},
         {.name = "only", .value = "train|time", .help = "only training and evaluating, or only timing; default both, one after the other", .text = &w.only},
         {.name = "out", .value = "DIR", .help = "default results/NAME, or results/NAME-SIZE for sizes other than small", .text = &w.out},
@@ -129,6 +130,7 @@ int cmd_run(int argc, char **argv, Error *err) {
     if (first <= 0) return first == 0 ? EXIT_OK : EXIT_BAD_INPUT;
     interrupt_catch();
     s.quiet = quiet;
+    s.cells = w.cells;
     const ExperimentChoice choice = {.path = argv[first], .size = w.size, .profile = w.profile, .n_overrides = argc - first - 1, .override = argv + first + 1};
     const bool ok = run(&e, &s, &w, &choice, json, err);
     sweep_close(&s);

@@ -67,8 +67,18 @@ cat >whole.json <<JSON
 JSON
 holds "the default size is small" has 23 whole.json
 holds "a size changes what is asked for" has 13 whole.json --size smoke
+holds "cells are chosen by their names: trained and timed" has 3 whole.json --size smoke --cells dense
+holds "trained and evaluated" has 8 whole.json --size smoke --cells mor
+holds "with what they need" has 2 whole.json --size smoke --cells tuned
+holds "several, each once" has 5 whole.json --size smoke --cells tuned,student,dense
+for shard in 1/2 2/2; do cells whole.json --size smoke --cells mor,dense --shard $shard; done >some
+holds "and divided among shards, but for timings" bash -c '[ $(($(paste -sd+ "$0"))) -eq 13 ] && ! grep -qx 11 "$0"' some
+refused "a name that is not there is told, with those that are" 1 '^morbench: --cells: "densse" is no name of a cell of .*whole.json; there are dense, twin, mor, student, tuned' "$morbench" plan whole.json --size smoke --cells densse
+refused "so are cells that have none" 1 '^morbench: --cells: "a" is no name of a cell of .*product.json; its cells have no names' "$morbench" run product.json --cells a
 # begun FILE : trainings, evaluations and timings that were begun, as run told
 begun() { grep -cE ': (begins|goes on)|^timing [0-9]+ cells' "$1"; }
+holds "chosen ones run" bash -c '"$0" run whole.json --size smoke --out results/some/whole --cells tuned 2>some' "$morbench"
+holds "and no others" bash -c '[ "$(ls -d results/some/whole/*/ | wc -l)" -eq 2 ]'
 holds "an experiment runs" bash -c '"$0" run whole.json --size smoke --out results/whole 2>first' "$morbench"
 holds "and says what it begins" test "$(begun first)" -ge 2
 holds "and again has nothing to do" bash -c '"$0" run whole.json --size smoke --out results/whole 2>again' "$morbench"

@@ -3,6 +3,7 @@
 
 #include "engine/clock.h"
 #include "engine/file.h"
+#include "harness/options.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -48,11 +49,65 @@ static bool divide(Sweep *s, Shard shard, Error *err) {
         load[least] += cost[dearest];
         cost[dearest] = -1;
         for (int i = 0; i < n; i++)
-            if (group_of(parent, i) == dearest) s->at[i].mine = least == shard.index - 1;
+            if (group_of(parent, i) == dearest) s->at[i].mine = s->e->cell[i].kind == CELL_TIME || least == shard.index - 1;
     }
     free(parent);
     free(cost);
     free(load);
+    return ok;
+}
+
+static const char *row_name(const json_t *row) { return json_string_value(json_object_get(row, "cell")); }
+
+/* True when a row of cell i is of the file's cell of that name. */
+static bool is_of(const Sweep *s, int i, const char *name) {
+    size_t        k;
+    const json_t *row;
+    json_array_foreach(s->e->cell[i].rows, k, row)
+        if (row_name(row) != NULL && strcmp(row_name(row), name) == 0) return true;
+    return false;
+}
+
+static bool no_such_cell(const Sweep *s, const char *name, Error *err) {
+    char   known[512] = "";
+    size_t n = 0;
+    json_t *told = json_object();
+    for (int i = 0; i < s->e->n_cells; i++) {
+        size_t        k;
+        const json_t *row;
+        json_array_foreach(s->e->cell[i].rows, k, row) {
+            const char *one = row_name(row);
+            if (one == NULL || json_object_get(told, one) != NULL || n >= sizeof known) continue;
+            json_object_set_new(told, one, json_true());
+            n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n > 0 ? ", " : "", one);
+        }
+    }
+    json_decref(told);
+    return FAIL(err, "--cells", "\"%.60s\" is no name of a cell of %.200s; %s%s", name, s->e->path, known[0] != '\0' ? "there are " : "its cells have no names", known);
+}
+
+/* Leaves those that were asked for, and what they need. */
+static bool choose(Sweep *s, Error *err) {
+    const int n      = s->e->n_cells;
+    bool     *chosen = calloc((size_t)n, sizeof *chosen), ok = chosen != NULL || FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
+    for (int k = 0; ok && k < option_list_length(s->cells); k++) {
+        char *name  = option_list_item(s->cells, k);
+        bool  found = false;
+        for (int i = 0; name != NULL && i < n; i++)
+            if (is_of(s, i, name)) found = chosen[i] = true;
+        ok = found || (name != NULL ? no_such_cell(s, name, err) : FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory"));
+        free(name);
+    }
+    for (bool more = ok; more;) {
+        more = false;
+        for (int i = 0; i < n; i++)
+            for (int r = 0; r < N_CELL_ROLES && chosen[i]; r++) {
+                const int need = s->e->cell[i].need[r];
+                if (need >= 0 && !chosen[need]) more = chosen[need] = true;
+            }
+    }
+    for (int i = 0; ok && i < n; i++) s->at[i].mine = s->at[i].mine && chosen[i];
+    free(chosen);
     return ok;
 }
 
@@ -67,7 +122,7 @@ bool sweep_shard_option(const char *text, Shard *out, Error *err) {
 }
 
 bool sweep_open(Sweep *s, Experiment *e, const char *dir, Shard shard, bool take_over, Error *err) {
-    *s = (Sweep){.e = e, .macs_per_s = NAN, .quiet = s->quiet, .deadline_ns = s->deadline_ns, .take_over = take_over, .at = calloc((size_t)e->n_cells, sizeof *s->at)};
+    *s = (Sweep){.e = e, .macs_per_s = NAN, .quiet = s->quiet, .deadline_ns = s->deadline_ns, .cells = s->cells, .take_over = take_over, .at = calloc((size_t)e->n_cells, sizeof *s->at)};
     if (s->at == NULL) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
     const bool usual = e->size[0] == '\0' || strcmp(e->size, "small") == 0;
     const int  n     = dir != NULL ? snprintf(s->dir, sizeof s->dir, "%s", dir)
@@ -80,7 +135,7 @@ bool sweep_open(Sweep *s, Experiment *e, const char *dir, Shard shard, bool take
     if (slash == NULL) snprintf(s->root, sizeof s->root, ".");
     else snprintf(s->root, sizeof s->root, "%.*s", slash == s->dir ? 1 : (int)(slash - s->dir), s->dir);
     if (take_over && !store_choose_locks(s, err)) return false;
-    if (!divide(s, shard, err)) return false;
+    if (!divide(s, shard, err) || (s->cells != NULL && !choose(s, err))) return false;
     for (int i = 0; i < e->n_cells; i++) {
         s->at[i].seconds = NAN;
         if (!store_look(s, i, err)) return false;

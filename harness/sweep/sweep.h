@@ -27,7 +27,7 @@ typedef struct Place {
     CellState state;
     char      failure[512];          /* of a cell that failed: what it said; of one that is invalid: why */
     bool      invalid;               /* done, but its numbers do not count (warnings_invalidate) */
-    bool      mine;                  /* of this shard */
+    bool      mine;                  /* of this shard, or timed; and among the cells asked for, or needed by one */
     bool      given_up;              /* failed in this process, or needs one that did */
     double    work_macs, seconds;    /* estimated; seconds NAN: unknown */
     int64_t   disk_bytes;
@@ -43,6 +43,7 @@ typedef struct Sweep {
     char          data_missing[512]; /* why the data cannot be opened, "" when it can */
     uint64_t      deadline_ns;       /* 0: none */
     bool          quiet, take_over;
+    const char   *cells;             /* names of cells in the file, with commas between; NULL: all */
 } Sweep;
 
 typedef struct Shard { int index, count; } Shard;           /* index 1 .. count */
@@ -50,7 +51,7 @@ typedef struct Shard { int index, count; } Shard;           /* index 1 .. count 
 bool sweep_shard_option(const char *text, Shard *out, Error *err);
 
 /* dir NULL: results/NAME, or results/NAME-SIZE. Reads which cells are done. take_over: what experiments beside it have done becomes its own;
- * else nothing is written. Keeps quiet and deadline_ns. */
+ * else nothing is written. Keeps quiet, deadline_ns and cells. */
 bool sweep_open(Sweep *s, Experiment *e, const char *dir, Shard shard, bool take_over, Error *err);
 void sweep_close(Sweep *s);
 /* Puts seconds, work and disk. Times one training step where nothing was measured yet. */

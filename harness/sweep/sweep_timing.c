@@ -61,7 +61,7 @@ bool machine_lock_wait(const Sweep *s, bool alone, int *fd, Error *err) {
 /* ---- sessions ---- */
 
 static bool is_missing(const Sweep *s, int i) {
-    return s->e->cell[i].kind == CELL_TIME && s->at[i].state != CELL_DONE && !s->at[i].given_up;
+    return s->e->cell[i].kind == CELL_TIME && s->at[i].mine && s->at[i].state != CELL_DONE && !s->at[i].given_up;
 }
 
 static bool has_data(const Cell *c) { return json_object_get(c->config, "data") != NULL; }
