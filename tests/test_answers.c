@@ -198,6 +198,38 @@ static void a_line_is_held_against_its_cells_first_an_evaluation_against_its_tra
     report_free(&r);
 }
 
+/* The second line predicts what the first does; the third is as often right by other predictions. */
+static void what_predicts_the_same_as_its_base_is_no_comparison(void **state) {
+    char  *text = NULL;
+    size_t n = 0;
+    Report r;
+    Error  err = {0};
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        const char *said[] = {"01", "02", "01", "02", "01", "f2"};
+        char        below[8];
+        snprintf(below, sizeof below, "%c%d", 'a' + i/2, i % 2 + 1);
+        put(below, &(FakeRun){.kind = "train", .preset = below, .weights = weights, .macs = 1e6, .top1 = 6000 + (i >= 4 ? 1 - i % 2 : i % 2), .predictions = said[i], .seed = i % 2 + 1, .warn = N_WARNINGS});
+    }
+    write_experiment("", "", ROW("train", "\"cell\": \"a\", \"seed\": 1", "a1") "," ROW("train", "\"cell\": \"a\", \"seed\": 2", "a2") ","
+                             ROW("train", "\"cell\": \"b\", \"seed\": 1", "b1") "," ROW("train", "\"cell\": \"b\", \"seed\": 2", "b2") ","
+                             ROW("train", "\"cell\": \"c\", \"seed\": 1", "c1") "," ROW("train", "\"cell\": \"c\", \"seed\": 2", "c2"));
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err), &err);
+    const Answer *a = &r.answer[0];
+    assert_int_equal(a->n_lines, 3);
+    assert_true(a->line[1].same && a->line[1].n_pairs == 2 && a->line[1].difference == 0 && isnan(a->line[1].p));
+    assert_true(!a->line[2].same && a->line[2].n_pairs == 2 && a->line[2].difference == 0 && isfinite(a->line[2].p));
+    assert_int_equal(a->n_differences, 1);
+    FILE *f = open_memstream(&text, &n);
+    answers_write_md(&r, f);
+    fclose(f);
+    const char *line = strstr(text, "| b ");
+    assert_non_null(line);
+    assert_true(strstr(line, "| the same |") < strchr(line, '\n') && strstr(line, "| the same |") != NULL);
+    free(text);
+    report_free(&r);
+}
+
 static void one_number_is_one_line_however_it_is_written(void **state) {
     Report r;
     Error  err = {0};
@@ -378,6 +410,7 @@ int main(void) {
         CLAIM(timings_stand_beside_the_line_of_the_same_factors_below_their_condition),
         CLAIM(evaluations_are_lines_of_their_own_named_by_what_the_test_varies),
         CLAIM(a_line_is_held_against_its_cells_first_an_evaluation_against_its_training_and_differences_are_corrected_together),
+        CLAIM(what_predicts_the_same_as_its_base_is_no_comparison),
         CLAIM(one_number_is_one_line_however_it_is_written),
         CLAIM(a_run_or_seed_named_twice_counts_once),
         CLAIM(every_condition_of_timing_has_its_column),

@@ -249,16 +249,27 @@ static void describe(const Answer *a, AnswerLine *line, double *x) {
     line->params = first_number(a, line, params_of);
 }
 
-/* Seed by seed. x: room for as many numbers as the line has runs. */
+static bool predict_alike(const ReportRow *x, const ReportRow *y) {
+    const char *a = json_string_value(report_at(x->run, "/accuracy/predictions_sha256")), *b = json_string_value(report_at(y->run, "/accuracy/predictions_sha256"));
+    return a != NULL && b != NULL && a[0] != '\0' && strcmp(a, b) == 0;
+}
+
+/* Seed by seed. What predicts the same by necessity, as a test at the trained depth does, is no comparison and has no p. x: room for as many
+ * numbers as the line has runs. */
 static void hold_against_base(const Answer *a, AnswerLine *line, double *x) {
     if (line->base < 0) return;
-    const AnswerLine *base = &a->line[line->base];
+    const AnswerLine *base  = &a->line[line->base];
+    bool              alike = true;
     for (int i = 0; i < line->n_runs; i++)
         for (int k = 0; k < base->n_runs; k++)
-            if (base->seed[k] == line->seed[i] && line->seed[i] >= 0) x[line->n_pairs++] = top1_of(line->run[i]) - top1_of(base->run[k]);
+            if (base->seed[k] == line->seed[i] && line->seed[i] >= 0) {
+                x[line->n_pairs++] = top1_of(line->run[i]) - top1_of(base->run[k]);
+                alike = alike && predict_alike(line->run[i], base->run[k]);
+            }
     if (line->n_pairs == 0) return;
     const Student s = student_mean(x, (size_t)line->n_pairs, 0);
-    line->difference = s.mean, line->difference_low = s.low, line->difference_high = s.high, line->p = s.p;
+    line->difference = s.mean, line->difference_low = s.low, line->difference_high = s.high, line->same = alike;
+    if (!alike) line->p = s.p;
 }
 
 static bool is_sibling(const AnswerLine *x, const AnswerLine *y) { return x->evaluation[0] == '\0' && y->evaluation[0] == '\0' && strcmp(x->cell, y->cell) == 0; }

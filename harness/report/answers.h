@@ -27,8 +27,9 @@ typedef struct AnswerLine {
     double           top1, top1_low, top1_high;           /* ratio: mean, Student's 95 % over seeds; of one run Wilson's over images; NAN: none */
     int              base;         /* the line it is held against, see below; -1: it is one itself */
     double           difference, difference_low, difference_high;   /* from the base, seed by seed: mean, Student's 95 %; NAN: no pairs, one pair */
-    double           p, p_corrected;                      /* that there is none; after Holm over all of the answer; NAN: below two pairs */
+    double           p, p_corrected;                      /* that there is none; after Holm over all of the answer; NAN: below two pairs, or same */
     int              n_pairs;
+    bool             same;         /* as the base: every prediction, in every pair */
     double           params, macs; /* of one image: mean of the executed ones, else the analytic; NAN */
     const ReportRow **timed;       /* (n_timings of the answer) NULL: not timed so */
 } AnswerLine;

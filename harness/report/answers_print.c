@@ -65,7 +65,8 @@ static void put_cell(FILE *out, const AnswerLine *l, int column) {
         if (l->n_runs > 0) fprintf(out, ", %d seed%s", l->n_runs, l->n_runs == 1 ? "" : "s");
         break;
     case DIFFERENCE:
-        put_percent(out, true, l->difference, l->difference_low, l->difference_high);
+        if (l->same) fputs("the same", out);
+        else put_percent(out, true, l->difference, l->difference_low, l->difference_high);
         if (l->p_corrected < certain_p) fputs(" *", out);
         if (l->n_pairs == 1) fputs(", 1 seed", out);
         else if (l->n_pairs > 0 && l->n_pairs < l->n_runs) fprintf(out, ", %d seeds", l->n_pairs);
@@ -297,6 +298,7 @@ static void put_json_line(JsonSink *list, const Answer *a, const AnswerLine *l) 
     put_number(&line, "top1_high_ratio", l->top1_high);
     json_put_count(&line, "pairs_count", l->n_pairs);
     json_put_text(&line, "base", l->base >= 0 ? a->line[l->base].name : "");
+    json_put(&line, "predicts_the_same", json_boolean(l->same));
     put_number(&line, "top1_difference", l->difference);
     put_number(&line, "top1_difference_low", l->difference_low);
     put_number(&line, "top1_difference_high", l->difference_high);
