@@ -110,6 +110,11 @@ static void examine_threads(Doctor *d, const DoctorFacts *facts) {
     else
         found(d, DOCTOR_OK, "threads", "%d requested, %d ran, each on a CPU of its own (%d in the process)", t->requested, t->distinct, t->in_process);
 
+    const char *sleeping = machine_sleeping_threads(m);
+    if (sleeping != NULL && t->distinct > 1)
+        advise(found(d, DOCTOR_WARN, "waiting", "%s=%.16s: threads sleep between operations and are woken for each, which can take longer than the operation", sleeping,
+                     machine_environment(m, sleeping)), "unset %s", sleeping);
+
     const char *bind = machine_environment(m, "OMP_PROC_BIND");
     if (bind == NULL) bind = machine_environment(m, "GOMP_CPU_AFFINITY");
     if (facts->n_pinned < t->distinct)

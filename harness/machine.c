@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static void know(FactText *fact, const char *value) {
     snprintf(fact->value, sizeof fact->value, "%.*s", (int)sizeof fact->value - 1, value);
@@ -443,6 +444,15 @@ static void read_environment(Machine *m, char *const env[]) {
 const char *machine_environment(const Machine *m, const char *name) {
     for (int i = 0; i < m->n_environment; i++)
         if (strcmp(m->environment[i].name, name) == 0) return m->environment[i].value;
+    return NULL;
+}
+
+const char *machine_sleeping_threads(const Machine *m) {
+    static const struct { const char *name, *value; } waits[] = {{"OMP_WAIT_POLICY", "passive"}, {"GOMP_SPINCOUNT", "0"}, {"KMP_BLOCKTIME", "0"}};
+    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
+        const char *value = machine_environment(m, waits[i].name);
+        if (value != NULL && strcasecmp(value, waits[i].value) == 0) return waits[i].name;
+    }
     return NULL;
 }
 

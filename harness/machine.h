@@ -73,6 +73,9 @@ void machine_read_load(MachineLoad *out, const char *root);
 /* The value of a kept environment variable; NULL if not set. */
 const char *machine_environment(const Machine *m, const char *name);
 
+/* The variable that makes OpenMP's threads sleep wherever they wait, so that each operation has to wake them; NULL: none does. */
+const char *machine_sleeping_threads(const Machine *m);
+
 /* Whether it is a virtual machine: 1 yes, 0 no, -1 unknown. */
 int machine_is_virtual(const Machine *m);
 

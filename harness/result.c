@@ -52,6 +52,7 @@ struct Result {
     uint64_t started_ns;
     bool     sealed;                       /* the digest is in: nothing is added any more */
     bool     warned[N_WARNINGS];
+    char     sleeping[32];                 /* the variable that makes threads sleep; "" none */
     Verdict  verdict;
     char     status[16];
 };
@@ -224,7 +225,9 @@ bool result_set_machine(Result *r, const Machine *m, Error *err) {
     JsonSink *made = &r->block[BLOCK_provenance];
     put_text_or(made, "compiler", m->compiler.reason == NULL ? m->compiler.value : NULL, "not_supported");
     put_text_or(made, "build_flags", m->build_flags.reason == NULL ? m->build_flags.value : NULL, "not_supported");
-    char blas[256];
+    char        blas[256];
+    const char *sleeping = machine_sleeping_threads(m);
+    snprintf(r->sleeping, sizeof r->sleeping, "%s", sleeping != NULL ? sleeping : "");
     if (blas_check(m, blas, sizeof blas) == BLAS_FORCED_NARROW) result_warn_detail(r, WARN_slow_blas_core, "%s", blas);
     if (strcmp(r->kind, "bench") == 0 && !optimised_build()) result_warn(r, WARN_unoptimised_build);
     return true;
@@ -411,6 +414,7 @@ void result_set_threads(Result *r, const ThreadsUsed *used, int n_pinned) {
     if (strcmp(r->kind, "bench") != 0) return; /* accuracies do not depend on it */
     if (used->distinct < used->requested) result_warn_detail(r, WARN_threads_short, "%d of %d", used->distinct, used->requested);
     if (used->cpus < used->distinct) result_warn_detail(r, WARN_threads_take_turns, "%d on %d", used->distinct, used->cpus);
+    if (used->distinct > 1 && r->sleeping[0] != '\0') result_warn_detail(r, WARN_threads_sleep, "%s", r->sleeping);
 }
 
 void result_set_samples(Result *r, const char *key, const double *samples, size_t n) {

@@ -92,6 +92,20 @@ static void kernels_forced_by_the_environment_are_a_warning_with_the_way_out(voi
     assert_true(says("blas", "--blas-core SkylakeX"));
 }
 
+static void threads_that_sleep_between_operations_are_a_warning(void **state) {
+    (void)state;
+    static char *const env[][2] = {{"OMP_WAIT_POLICY=PASSIVE", NULL}, {"GOMP_SPINCOUNT=0", NULL}, {"KMP_BLOCKTIME=0", NULL}};
+    static const char *const unset[] = {"unset OMP_WAIT_POLICY", "unset GOMP_SPINCOUNT", "unset KMP_BLOCKTIME"};
+    for (int i = 0; i < 3; i++) {
+        examine(TREE("amd_vm"), env[i], &cooperlake, no_hardware);
+        assert_int_equal(mark_of("waiting"), DOCTOR_WARN);
+        assert_true(says("waiting", unset[i]));
+    }
+    char *const active[] = {"OMP_WAIT_POLICY=active", NULL};
+    examine(TREE("amd_vm"), active, &cooperlake, no_hardware);
+    for (int i = 0; i < doctor.n_findings; i++) assert_string_not_equal(doctor.finding[i].topic, "waiting");
+}
+
 static void own_loops_below_the_cpu_are_a_warning(void **state) {
     (void)state;
     char *const env[] = {"MORBENCH_SIMD=avx2", NULL};
@@ -208,6 +222,7 @@ int main(void) {
         cmocka_unit_test(events_are_named_and_a_counter_that_lies_is_a_warning),
         cmocka_unit_test(quiet_virtual_machine_gets_notes_and_no_warning_but_the_build),
         cmocka_unit_test(kernels_forced_by_the_environment_are_a_warning_with_the_way_out),
+        cmocka_unit_test(threads_that_sleep_between_operations_are_a_warning),
         cmocka_unit_test(own_loops_below_the_cpu_are_a_warning),
         cmocka_unit_test(server_is_told_of_its_quota_threads_and_turbo),
         cmocka_unit_test(laptop_is_told_of_slow_cores_load_memory_and_clock),

@@ -346,6 +346,31 @@ static void threads_that_lack_or_share_a_cpu_lower_timings_only(void **state) {
     result_destroy(r);
 }
 
+static bool is_warned(Result *r, const char *code) {
+    size_t  i;
+    json_t *one;
+    json_array_foreach(result_block(r, "warnings")->at, i, one)
+        if (strcmp(json_string_value(json_object_get(one, "code")), code) == 0) return true;
+    return false;
+}
+
+static void threads_that_sleep_between_operations_are_told_where_several_are_timed(void **state) {
+    (void)state;
+    static const struct { const char *kind; int threads; bool told; } cases[] = {{"bench", 2, true}, {"bench", 1, false}, {"eval", 2, false}};
+    static Machine machine;
+    char *const    env[] = {"OMP_WAIT_POLICY=passive", NULL};
+    Error          err   = {0};
+    machine_read(&machine, "tests/golden/machine/amd_vm", env, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Result   *r = begin(cases[i].kind, 1, "threads");
+        const int n = cases[i].threads;
+        good(result_set_machine(r, &machine, &err), &err);
+        result_set_threads(r, &(ThreadsUsed){.requested = n, .team = n, .distinct = n, .cpus = n}, n);
+        assert_int_equal(is_warned(r, "threads_sleep"), cases[i].told);
+        result_destroy(r);
+    }
+}
+
 /* -- identity -- */
 
 static void the_id_follows_settings_and_weights_but_not_machine_time_or_command(void **state) {
@@ -699,6 +724,7 @@ int main(void) {
         cmocka_unit_test(a_failed_run_is_invalid_and_says_why),
         cmocka_unit_test(a_depth_histogram_that_lost_tokens_is_invalid),
         cmocka_unit_test(threads_that_lack_or_share_a_cpu_lower_timings_only),
+        cmocka_unit_test(threads_that_sleep_between_operations_are_told_where_several_are_timed),
         cmocka_unit_test(the_id_follows_settings_and_weights_but_not_machine_time_or_command),
         cmocka_unit_test(the_id_of_a_training_does_not_wait_for_its_end),
         cmocka_unit_test(a_changed_figure_is_noticed_by_the_digest),

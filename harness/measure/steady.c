@@ -2,6 +2,7 @@
 #include "harness/measure/steady.h"
 
 #include "harness/measure/stats.h"
+#include "harness/measure/student.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -112,8 +113,4 @@ bool steady_judge(Steadiness *out, const double *samples, size_t n, double floor
 
 bool steady_no_trend(const double *samples, size_t n) { return fabs(stats_trend_z(samples, n)) < 1.96; }
 
-double steady_common(const double *trend_z, size_t n) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += trend_z[i];
-    return n > 0 ? sum / sqrt((double)n) : 0;
-}
+double steady_common(const double *drift_ratio, size_t n) { return n < 3 ? 1 : student_mean(drift_ratio, n, 0).p; }

@@ -30,7 +30,8 @@ bool steady_judge(Steadiness *out, const double *samples, size_t n, double floor
 /* Whether the last n samples show no trend: |Mann-Kendall z| < 1.96, each sample a unit. The rule that ends a warm-up. */
 bool steady_no_trend(const double *samples, size_t n);
 
-/* Stouffer: the trends of several processes together, in standard deviations; they are independent, their warm-up is alike. */
-double steady_common(const double *trend_z, size_t n);
+/* Probability by chance of the mean of the processes' drift_ratio: Student's t with processes as units, since the samples of one hang
+ * together by the clock's own wandering, while the warm-up of all is alike. Below 3 processes 1: nothing can be said. */
+double steady_common(const double *drift_ratio, size_t n);
 
 #endif
