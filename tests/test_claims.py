@@ -262,6 +262,11 @@ try:
             expect(f"claim {claim['id']}", found["verdict"], wanted)
             if found["verdict"] != wanted:
                 print(json.dumps(found, indent=1)[:6000])
+            if wanted == "holds":
+                conditions = [c for p in claim["parts"] for c in p["conditions"]] if "untestable" not in claim else []
+                line = next(x for x in open(os.path.join(directory.path, "claims.md")) if x.startswith(f"| {claim['id']} |"))
+                untold = [c for c in conditions if line.count(f"{c['measure']} of {c['field']} ") < sum(k["measure"] == c["measure"] and k["field"] == c["field"] for k in conditions)]
+                expect(f"conditions of claim {claim['id']} that its line in claims.md does not tell", untold, [])
     # models that an exact number rules out do not make an "any" fail
     for claim in expanded(json.load(open(CLAIMS)))["claims"]:
         parts = [p for p in claim.get("parts", []) if p.get("over") == "any" and 0 < sum(c["field"] in EXACT for c in p["conditions"]) < len(p["conditions"])]

@@ -272,7 +272,7 @@ static double share_common(double common, double own) {
             drift[i] = 0.01 * (common + own * normal());
             mean += drift[i] / 9;
         }
-        found += fabs(mean) > 0.01 && steady_common(drift, 9) < 0.01;
+        found += fabs(mean) > 0.01 && steady_common(drift, drift, 9);
     }
     return found / 2000.;
 }
@@ -284,7 +284,9 @@ static void what_each_process_does_on_its_own_is_no_common_drift(void **state) {
     assert_true(share_common(0, 10) <= 0.02);
     assert_true(share_common(3, 1) >= 0.95);
     assert_true(share_common(-3, 1) >= 0.95);
-    assert_true(steady_common((double[]){0.03, 0.03}, 2) == 1 && steady_common(NULL, 0) == 1);
+    const double twice[] = {0.03, 0.03}, either[] = {3, -3}, both[] = {1.9, 1.9}, one[] = {2.6}, none[] = {1.7, 1.7};     /* of two: 2.69 and 2.40 together */
+    assert_true(steady_common(twice, both, 2) && steady_common(twice, one, 1));
+    assert_false(steady_common(twice, either, 2) || steady_common(twice, none, 2) || steady_common(NULL, NULL, 0));
 }
 
 int main(void) {

@@ -19,11 +19,11 @@ static int64_t count(const json_t *said, const char *key) { return json_integer_
 
 /* -- steadiness (rule V20) -- */
 
-/* Movements below this share of the median are of no account, nor what chance brings this often. */
-static const double steady_floor = 0.02, common_floor = 0.01, common_p = 0.01;
+/* Movements below this share of the median are of no account. */
+static const double steady_floor = 0.02, common_floor = 0.01;
 
 static bool judge_steadiness(Result *r, const BenchCell *c, Error *err) {
-    double drift[4096] = {0}, mean = 0;
+    double drift[4096] = {0}, trend[4096] = {0}, mean = 0;
     int    n = 0, n_unsteady = 0, n_hurried = 0;
     for (int i = 0; i < c->n_said && n < 4096; i++) {
         const json_t *list = json_object_get(c->said[i], "latency_ns"), *value;
@@ -38,12 +38,13 @@ static bool judge_steadiness(Result *r, const BenchCell *c, Error *err) {
         if (!ok) return false;
         n_hurried += json_is_false(json_object_get(c->said[i], "warmup_settled"));
         if (size < STEADY_SAMPLES) continue;
+        trend[n]   = found.trend_z;
         drift[n++] = found.drift_ratio;
         mean += found.drift_ratio;
         n_unsteady += found.trending || found.stepped || found.swinging;
     }
     mean /= n > 0 ? n : 1;
-    if (fabs(mean) > common_floor && steady_common(drift, (size_t)n) < common_p)
+    if (fabs(mean) > common_floor && steady_common(drift, trend, (size_t)n))
         result_warn_detail(r, WARN_unsteady, "%s by %.1f %% in a process on average; the warm-up of %d of %d processes ended for want of time", mean > 0 ? "slower" : "faster",
                            100 * fabs(mean), n_hurried, c->n_said);
     else if (3 * n_unsteady > n)

@@ -113,4 +113,9 @@ bool steady_judge(Steadiness *out, const double *samples, size_t n, double floor
 
 bool steady_no_trend(const double *samples, size_t n) { return fabs(stats_trend_z(samples, n)) < 1.96; }
 
-double steady_common(const double *drift_ratio, size_t n) { return n < 3 ? 1 : student_mean(drift_ratio, n, 0).p; }
+bool steady_common(const double *drift_ratio, const double *trend_z, size_t n) {
+    double sum = 0;
+    if (n >= 3) return student_mean(drift_ratio, n, 0).p < 0.01;
+    for (size_t i = 0; i < n; i++) sum += trend_z[i];
+    return n > 0 && fabs(sum) / sqrt((double)n) > 2.58;
+}

@@ -30,8 +30,9 @@ bool steady_judge(Steadiness *out, const double *samples, size_t n, double floor
 /* Whether the last n samples show no trend: |Mann-Kendall z| < 1.96, each sample a unit. The rule that ends a warm-up. */
 bool steady_no_trend(const double *samples, size_t n);
 
-/* Probability by chance of the mean of the processes' drift_ratio: Student's t with processes as units, since the samples of one hang
- * together by the clock's own wandering, while the warm-up of all is alike. Below 3 processes 1: nothing can be said. */
-double steady_common(const double *drift_ratio, size_t n);
+/* Whether n processes drift together (p < 0.01), as they do after a warm-up that was too short: Student's t over their drift_ratio, processes
+ * as units, since the samples of one hang together by the clock's own wandering. Of one or two, which have no spread to speak of, by
+ * Stouffer's sum of their trend_z. */
+bool steady_common(const double *drift_ratio, const double *trend_z, size_t n);
 
 #endif

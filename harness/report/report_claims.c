@@ -159,41 +159,56 @@ static void put_summary(FILE *out, const json_t *claims) {
     fprintf(out, "%zu claims: %zu hold, %zu fail, %zu are undecided, %zu not testable\n", json_array_size(claims), n[0], n[1], n[2], n[3]);
 }
 
-/* The first comparison of this verdict in a list. */
-static const json_t *comparison_of(const json_t *list, const char *verdict) {
-    const json_t *c;
-    size_t        i;
-    json_array_foreach(list, i, c)
-        if (strcmp(text_of(c, "verdict"), verdict) == 0 && isfinite(number_of(c, "value"))) return c;
+static bool tells(const json_t *c, const char *verdict) { return strcmp(text_of(c, "verdict"), verdict) == 0 && isfinite(number_of(c, "value")); }
+
+/* The comparisons among which a part's verdict rests on those of that verdict: of the first pair that has it; NULL: there are none. */
+static const json_t *telling_of(const json_t *part) {
+    const char   *verdict = text_of(part, "verdict");
+    const json_t *pairs = json_object_get(part, "pairs"), *over = json_object_get(part, "over_pairs"), *pair, *c;
+    size_t        i, k;
+    json_array_foreach(over, k, c) if (tells(c, verdict)) return over;
+    json_array_foreach(pairs, i, pair)
+        if (strcmp(text_of(pair, "verdict"), verdict) == 0)
+            json_array_foreach(json_object_get(pair, "comparisons"), k, c) if (tells(c, verdict)) return json_object_get(pair, "comparisons");
     return NULL;
 }
 
-/* The comparison that a part's verdict rests on, the first of them where there are several; NULL: there is none. */
-static const json_t *telling_of(const json_t *part) {
-    const char   *verdict = text_of(part, "verdict");
-    const json_t *pairs = json_object_get(part, "pairs"), *pair, *c = comparison_of(json_object_get(part, "over_pairs"), verdict);
+/* "ratio of macs >= 2.5: 2.813 (exact), ratio of latency >= 2.5 (batch 1, ...): 2.79 [...] ...": where it holds, all that have to; else the
+ * first that does not. */
+static void put_telling(FILE *out, const json_t *list, const char *verdict) {
+    const bool    all = strcmp(verdict, "holds") == 0;
+    const char   *between = "";
+    const json_t *c;
     size_t        i;
-    json_array_foreach(pairs, i, pair)
-        if (c == NULL && strcmp(text_of(pair, "verdict"), verdict) == 0) c = comparison_of(json_object_get(pair, "comparisons"), verdict);
-    return c;
+    json_array_foreach(list, i, c) {
+        if (!tells(c, verdict)) continue;
+        fputs(between, out);
+        escape_markdown(out, text_of(c, "condition"));
+        if (all && json_array_size(list) > 1 && text_of(c, "context")[0] != '\0') {
+            fputs(", ", out);
+            escape_markdown(out, text_of(c, "context"));
+        }
+        fputs(": ", out);
+        put_figures(out, c);
+        if (!all) return;
+        between = "; ";
+    }
 }
 
-/* "fails: difference of top1 > 0: -2.70 [-5.06, -0.33] points ...", a part each */
+/* "at equal MACs fails: difference of top1 > 0: -2.70 [-5.06, -0.33] points ...", a part each */
 static void put_figures_of(FILE *out, const json_t *claim) {
     const json_t *part, *parts = json_object_get(claim, "parts");
     const char   *between = "";
     size_t        i;
     json_array_foreach(parts, i, part) {
-        const json_t *c = telling_of(part);
-        if (c == NULL) continue;
+        const json_t *list = telling_of(part);
+        if (list == NULL) continue;
         fputs(between, out);
         if (json_array_size(parts) > 1) {
             escape_markdown(out, text_of(part, "name"));
             fprintf(out, " %s: ", text_of(part, "verdict"));
         }
-        escape_markdown(out, text_of(c, "condition"));
-        fputs(": ", out);
-        put_figures(out, c);
+        put_telling(out, list, text_of(part, "verdict"));
         between = "; ";
     }
 }
