@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,6 +99,13 @@ static void survive_failing_writes(void) {
     sigaction(SIGXFSZ, &action, NULL);
 }
 
+/* A line made of several pieces is one write: processes that share a log (shards of a job, those of one sweep) do not
+ * write into each other's lines. */
+static void write_whole_lines(void) {
+    static char line[PIPE_BUF];                                 /* a pipe takes as much at once (POSIX) */
+    setvbuf(stderr, line, _IOLBF, sizeof line);
+}
+
 /* What could not be written is an error, said unless the reader simply left. */
 static int finish_output(int status, Error *err) {
     errno = 0;
@@ -113,6 +121,7 @@ int main(int argc, char **argv) {
     int   status = EXIT_BAD_INPUT;
     hold_standard_streams();
     survive_failing_writes();
+    write_whole_lines();
     if (runtime_take_options(&argc, argv, &err)) status = run_command(argc, argv, &err);
     status = finish_output(status, &err);
     if (status == EXIT_OK || err.message[0] == '\0') return status;

@@ -134,6 +134,26 @@ for i in 1 2 3; do "$morbench" run both.json --out race/both 2>>race.err >>race.
 wait
 holds "three processes at one sweep do nothing twice" test "$(grep -c begins race.err):$(grep -c '^8 of 8 cells done' race.out):$(ls race/.locks | wc -l)" = 8:3:0
 
+# each write to such a pipe is a packet of its own
+whole_lines() {
+    python3 - "$morbench" run both.json --out lines/both <<'PY'
+import os, subprocess, sys, threading
+r, w = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
+packets = []
+def read():
+    while (packet := os.read(r, 65536)): packets.append(packet)
+reader = threading.Thread(target=read)
+reader.start()
+status = subprocess.run(sys.argv[1:], stderr=w, stdout=subprocess.DEVNULL).returncode
+os.close(w)
+reader.join()
+assert status == 0 and sum(b"begins" in p for p in packets) == 8, (status, packets)
+torn = [p for p in packets if not p.endswith(b"\n")]
+assert not torn, torn[:3]
+PY
+}
+holds "what it says goes out line by line, so that processes with one log leave each other's lines whole" whole_lines
+
 # ---- failures ----
 echo "{$base, \"cells\": [{\"name\": \"good\"}, {\"name\": \"bad\", \"train\": {\"lr\": 100, \"optimizer\": \"sgd\", \"momentum\": 0.99, \"warmup_epochs\": 0, \"epochs\": 40}}, {\"name\": \"heir\", \"weights\": {\"cell\": \"bad\"}}]}" >failing.json
 "$morbench" run failing.json --out results/failing >out 2>err
