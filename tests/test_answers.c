@@ -402,6 +402,51 @@ static void tables_have_the_question_the_caption_and_every_line(void **state) {
     }
 }
 
+static char *table_of(const char *file) {
+    char   path[192];
+    Report r;
+    Error  err = {0};
+    void  *bytes = NULL;
+    size_t n = 0;
+    good(report_read(&r, dir, &err) && answers_make(&r, dir, &err) && report_write_tables(&r, dir, REPORT_MD | REPORT_TEX, &err), &err);
+    report_free(&r);
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    good(file_read_all(path, SIZE_MAX, &bytes, &n, &err), &err);
+    char *text = strndup(bytes, n);
+    free(bytes);
+    return text;
+}
+
+static void a_line_without_any_run_is_named_below_the_table_where_others_have_some(void **state) {
+    (void)state;
+    trained("b1", "b", 1, 6000, 10e6);
+    trained("d1", "d", 1, 6000, 10e6);
+    write_experiment("", "", ROW("train", "\"cell\": \"a_1\", \"seed\": 1", "a1") "," ROW("train", "\"cell\": \"b\", \"seed\": 1", "b1") ","
+                             ROW("train", "\"cell\": \"c\", \"seed\": 1", "c1") "," ROW("train", "\"cell\": \"d\", \"seed\": 1", "d1"));
+    char *md = table_of("table.md"), *tex = table_of("table.tex");
+    assert_non_null(strstr(md, "- Without any run: a_1; c.\n"));
+    assert_non_null(strstr(md, "\n| b |"));
+    assert_non_null(strstr(md, "\n| d |"));
+    assert_null(strstr(md, "\n| a_1 |"));
+    assert_null(strstr(md, "\n| c |"));
+    /* the comment above a row is of its own line's runs */
+    const char *first = strstr(tex, "% runs"), *row = first != NULL ? strchr(first, '\n') : NULL;
+    assert_true(row != NULL && strncmp(row, "\nb &", 4) == 0);
+    assert_non_null(strstr(tex, "Without any run: a\\_1; c.\\\\\n"));
+    free(md);
+    free(tex);
+}
+
+static void an_experiment_without_any_run_shows_all_that_it_asks_for(void **state) {
+    (void)state;
+    trained("elsewhere", "z", 1, 6000, 10e6);
+    write_experiment("", "", ROW("train", "\"cell\": \"a\", \"seed\": 1", "a1") "," ROW("train", "\"cell\": \"b\", \"seed\": 1", "b1"));
+    char *md = table_of("table.md");
+    assert_non_null(strstr(md, "\n| a |\n| b |\n"));
+    assert_null(strstr(md, "Without any run"));
+    free(md);
+}
+
 int main(void) {
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
@@ -418,6 +463,8 @@ int main(void) {
         CLAIM(gnuplot_takes_pictures_of_equal_accuracies),
         CLAIM(an_experiment_below_is_found_and_a_damaged_one_left_out),
         CLAIM(tables_have_the_question_the_caption_and_every_line),
+        CLAIM(a_line_without_any_run_is_named_below_the_table_where_others_have_some),
+        CLAIM(an_experiment_without_any_run_shows_all_that_it_asks_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

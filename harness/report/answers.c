@@ -313,6 +313,19 @@ static bool correct(Answer *a, double *p, Error *err) {
     return true;
 }
 
+static bool is_known(const Answer *a, const AnswerLine *line) {
+    bool timed = false;
+    for (int k = 0; k < a->n_timings; k++) timed = timed || line->timed[k] != NULL;
+    return timed || line->n_runs > 0;
+}
+
+/* Of an experiment that has no run at all the table says what is asked. */
+static void choose_rows(Answer *a) {
+    bool any = false;
+    for (int i = 0; i < a->n_lines; i++) any = any || is_known(a, &a->line[i]);
+    for (int i = 0; i < a->n_lines; i++) a->line[i].row = any && !is_known(a, &a->line[i]) ? -1 : a->n_rows++;
+}
+
 /* -- files -- */
 
 static bool is_experiment(const json_t *tree) {
@@ -327,6 +340,7 @@ static bool make_one(const Report *r, Answer *a, Error *err) {
     a->question = text_of(a->experiment, "question");
     a->caption  = text_of(a->experiment, "caption");
     if (!collect_timings(a, err) || !collect(r, a, err)) return false;
+    choose_rows(a);
     if (a->n_lines > most) most = a->n_lines;
     for (int i = 0; i < a->n_lines; i++)
         if (a->line[i].n_runs > most) most = a->line[i].n_runs;

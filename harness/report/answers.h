@@ -22,6 +22,7 @@ typedef struct AnswerLine {
     json_t          *factors;      /* of the line, in the order of the experiment's */
     int              n_asked;      /* trainings or evaluations that the experiment asks for, a seed each */
     int              n_runs;
+    int              row;          /* of the table; -1: in none, since nothing is known of it though something of others */
     const ReportRow **run;         /* (n_runs) those with an accuracy that counts */
     int             *seed;         /* (n_runs); -1: it has none */
     double           top1, top1_low, top1_high;           /* ratio: mean, Student's 95 % over seeds; of one run Wilson's over images; NAN: none */
@@ -40,7 +41,7 @@ struct Answer {
     const char   *name, *size, *question, *caption;
     AnswerLine   *line;
     AnswerTiming *timing;
-    int           n_lines, n_timings, n_cells, n_missing, n_double;
+    int           n_lines, n_rows, n_timings, n_cells, n_missing, n_double;
     int           n_differences;   /* with a p */
 };
 

@@ -80,13 +80,14 @@ static void put_cell(FILE *out, const AnswerLine *l, int column) {
 static bool make_sheet(Sheet *s, const Answer *a) {
     int n = 0, at = 0;
     *s = (Sheet){0};
-    if (a->n_lines == 0) return false;
+    if (a->n_rows == 0) return false;
     for (int c = 0; c < N_FIXED + a->n_timings; c++) n += fills(a, c);
-    if (!sheet_begin(s, n, a->n_lines)) return false;
+    if (!sheet_begin(s, n, a->n_rows)) return false;
     for (int c = 0; c < N_FIXED + a->n_timings; c++) {
         if (!fills(a, c)) continue;
         for (int i = -1; i < a->n_lines; i++) {
-            FILE *f = sheet_cell(s, i, at);
+            if (i >= 0 && a->line[i].row < 0) continue;
+            FILE *f = sheet_cell(s, i >= 0 ? a->line[i].row : -1, at);
             if (f == NULL) return false;
             if (i >= 0)            put_cell(f, &a->line[i], c);
             else if (c >= N_FIXED) put_timing(f, &a->timing[c - N_FIXED]);
@@ -112,6 +113,21 @@ static void put_line(FILE *out, const char *start, Escape *escape, const char *t
     if (text[0] == '\0') return;
     fputs(start, out);
     escape(out, text);
+    fputs(end, out);
+}
+
+/* The lines that are in no table, by their names. */
+static void put_unknown(FILE *out, const Answer *a, Escape *escape, const char *start, const char *end) {
+    const char *before = start;
+    if (a->n_rows == a->n_lines) return;
+    for (int i = 0; i < a->n_lines; i++) {
+        if (a->line[i].row >= 0) continue;
+        fputs(before, out);
+        if (before == start) escape(out, "Without any run: ");
+        escape(out, a->line[i].name);
+        before = "; ";
+    }
+    escape(out, ".");
     fputs(end, out);
 }
 
@@ -145,6 +161,7 @@ static void put_notes(FILE *out, const Answer *a, Escape *escape, const char *st
     if (a->n_missing > 0) {
         snprintf(text, sizeof text, "%d of %d cells are missing or INVALID and in no line.", a->n_missing, a->n_cells);
         put_line(out, start, escape, text, end);
+        put_unknown(out, a, escape, start, end);
     }
 }
 
@@ -189,8 +206,9 @@ void answers_write_md(const Report *r, FILE *out) {
 }
 
 /* The runs of a line as a comment above it. */
-static void put_runs(FILE *out, void *self, int line) {
-    const AnswerLine *l = &((const Answer *)self)->line[line];
+static void put_runs(FILE *out, void *self, int row) {
+    const AnswerLine *l = ((const Answer *)self)->line;
+    while (l->row != row) l++;
     if (l->n_runs > 0) fputs("% runs", out);
     for (int i = 0; i < l->n_runs; i++) fprintf(out, " %s", report_run_id(l->run[i]->run));
     if (l->n_runs > 0) fputc('\n', out);
