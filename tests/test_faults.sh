@@ -165,7 +165,7 @@ killed() {
     for ((i = 0; i < times && ${#bad} == 0; i++)); do
         rm -rf "$out" && prepare_"$name"
         ms=$((RANDOM % (whole_ms + 1)))
-        setsid "$@" "$out" >/dev/null 2>&1 &
+        { flock 9; exec setsid "$@" "$out"; } >/dev/null 2>&1 9>"$dir/alive" &
         job=$!
         sleep "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))"
         kill -9 -- "-$job" 2>/dev/null
@@ -173,6 +173,7 @@ killed() {
         # one that had ended already: the machine is faster now than it was, so the next moments are earlier
         if [ $? -eq 137 ]; then deaths=$((deaths + 1)); else whole_ms=$((whole_ms * 2 / 3)); fi
         job=
+        flock "$dir/alive" true                        # what the shell had started may still be dying, with its files open: that is no rest of a dead one
         [ -d "$out" ] || mkdir "$out"
         whole_files "$out" >"$dir/said" || bad="after $ms ms: $(cat "$dir/said")"
         left_"$name" "$out" "$dir/undisturbed" >"$dir/said" 2>&1 || bad="after $ms ms: $(tail -n 1 "$dir/said")"
