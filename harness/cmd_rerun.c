@@ -106,6 +106,15 @@ static bool add_cell(Words *w, const json_t *run, const json_t *line, Error *err
     return true;
 }
 
+/* The backend that a run was made with. Trainings of earlier versions do not tell it; those of a sweep have it in their file, the last word. */
+static const char *backend_of(const json_t *run, const json_t *line, json_t **config) {
+    const char *told = text_at(run, "/experiment/backend"), *file = json_string_value(json_array_get(line, json_array_size(line) - 1));
+    Error       unused = {0};
+    *config = NULL;
+    if (told[0] != '\0' || strcmp(text_at(run, "/kind"), "train") != 0 || file == NULL || !json_load_file_checked(config, file, 0, &unused)) return told;
+    return text_at(*config, "/measure/backend");
+}
+
 static bool make_words(Words *w, const json_t *run, const char *out, Error *err) {
     const json_t *line  = report_at(run, "/provenance/command_line");
     const bool    bench = strcmp(text_at(run, "/kind"), "bench") == 0;
@@ -114,8 +123,11 @@ static bool make_words(Words *w, const json_t *run, const char *out, Error *err)
         return FAIL(err, "/provenance/command_line", "must begin with %s to be run again", text_at(run, "/kind"));
     snprintf(threads, sizeof threads, "%lld", (long long)json_integer_value(report_at(run, "/metrics/threads_requested_count")));
     if (!add(w, "morbench", err) || (strcmp(threads, "0") != 0 && (!add(w, "--threads", err) || !add(w, threads, err)))) return false;
-    const char *backend = text_at(run, "/experiment/backend");
-    if (backend[0] != '\0' && (!add(w, "--backend", err) || !add(w, backend, err))) return false;
+    json_t     *config;
+    const char *backend = backend_of(run, line, &config);
+    const bool  named   = backend[0] == '\0' || (add(w, "--backend", err) && add(w, backend, err));
+    json_decref(config);
+    if (!named) return false;
     for (size_t i = 0; i < json_array_size(line); i++) {
         const char *word = json_string_value(json_array_get(line, i));
         bool        skip = false;

@@ -162,7 +162,9 @@ static bool prepare(Job *j, const char *path, int n_overrides, char **override, 
         put_other_model(json_object_get(j->settings, "train"), "teacher", "teacher_weights", model_to_json(teacher_model(j->teacher)),
                         j->teacher_sha256);
     }
-    return put_labels(j, err) && settings_digest(j, err) && count_shared(j, err) && tape_create(&j->tape, runtime_backend(), err);
+    if (!put_labels(j, err) || !settings_digest(j, err)) return false;
+    json_object_set_new(j->settings, "backend", json_string(runtime_backend()->name));
+    return count_shared(j, err) && tape_create(&j->tape, runtime_backend(), err);
 }
 
 static void put_curve(Job *j) {

@@ -22,9 +22,10 @@ esac
 minutes=${MINUTES:+--minutes $MINUTES}
 failed=0
 run() { # EXPERIMENT [key=value ...]
-    printf '\n  $ %s run experiments/%s.json --size %s\n' "$binary" "$1" "$size"
-    # shellcheck disable=SC2086
-    "$binary" --backend packed run "experiments/$1.json" --size "$size" --profile "$profile" --out "$out/$1" $minutes "${@:2}" || {
+    # shellcheck disable=SC2206
+    local command=("$binary" --backend packed run "experiments/$1.json" --size "$size" --profile "$profile" --out "$out/$1" $minutes "${@:2}") status
+    printf '\n  $ %s\n' "${command[*]}"
+    "${command[@]}" || {
         status=$?
         [ "$status" -eq 4 ] || exit "$status"
         failed=4

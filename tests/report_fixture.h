@@ -30,6 +30,7 @@ static bool fake_run(const FakeRun *f, const char *dir, Error *err) {
     Result  *r = NULL;
     json_t  *experiment = json_pack("{s:s, s:s, s:i, s:i, s:i, s:s}", "kind", f->kind, "preset", f->preset, "batch_size_count", f->batch,
                                     "epochs", f->epochs, "seed", f->seed, "router", f->router != NULL ? f->router : "");
+    if (strcmp(f->kind, "train") == 0) json_object_set_new(experiment, "train", json_pack("{s:i}", "seed", f->seed));
     char     program[] = "morbench", command[32], *argv[] = {program, command};
     snprintf(command, sizeof command, "%s", f->kind);
     bool ok = result_begin(&r, &(ResultStart){.kind = f->kind, .experiment = experiment, .argc = 2, .argv = argv}, err);

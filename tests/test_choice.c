@@ -170,10 +170,51 @@ static void overlapping_intervals_are_not_told_apart(void **state) {
     assert_true(choice_costs_overlap(&a, &b, COST_PARAMS));
 }
 
+static void tests_at_another_depth_are_one_model_over_the_seeds_of_their_trainings(void **state) {
+    (void)state;
+    const int tested[] = {5000, 5200, 6000};
+    for (int k = 0; k < 3; k++) {                                     /* the third of another recipe */
+        char path[32];
+        snprintf(path, sizeof path, "depths/t%d", k);
+        put(&(FakeRun){.kind = "train", .preset = "m", .weights = weights[k], .macs = 3e6, .top1 = 7000 + k, .epochs = k < 2 ? 2 : 9, .seed = k, .recursions = 3,
+                       .warn = N_WARNINGS}, path);
+        snprintf(path, sizeof path, "depths/e%d", k);
+        put(&(FakeRun){.kind = "eval", .preset = "m", .weights = weights[k], .macs = 2e6, .top1 = tested[k], .recursions = 2, .warn = N_WARNINGS}, path);
+    }
+    put(&(FakeRun){.kind = "eval", .preset = "m", .weights = weights[4], .macs = 2e6, .top1 = 1000, .recursions = 2, .warn = N_WARNINGS}, "depths/unknown");
+    Report  r;
+    Choices all;
+    make(&r, &all, "depths");
+    const Choice *c = &all.choice[0];
+    int           n_joined = 0, n_alone = 0;
+    for (int i = 0; i < c->n; i++) {
+        const Candidate *x = &c->candidate[i];
+        if (x->accuracy == NULL || strcmp(report_at(x->accuracy->run, "/kind") != NULL ? json_string_value(report_at(x->accuracy->run, "/kind")) : "", "eval") != 0) {
+            assert_null(x->trained);
+            assert_string_equal(x->label, "m recursions=3");
+            continue;
+        }
+        if (x->n_seeds == 2) {
+            assert_true(fabs(x->top1 - 0.51) < 1e-12);
+            assert_string_equal(x->label, "m recursions=2, trained with recursions=3");
+            n_joined++;
+        } else {
+            n_alone++;
+            assert_int_equal(x->n_seeds, 1);
+            if (x->top1 < 0.2) assert_string_equal(x->label, "m recursions=2");
+        }
+    }
+    assert_int_equal(n_joined, 1);
+    assert_int_equal(n_alone, 2);
+    choices_free(&all);
+    report_free(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_front_is_who_none_beats_and_the_beaten_know_by_whom),
         cmocka_unit_test(trainings_that_differ_in_their_seed_are_one_model_with_students_interval),
+        cmocka_unit_test(tests_at_another_depth_are_one_model_over_the_seeds_of_their_trainings),
         cmocka_unit_test(models_without_an_accuracy_stand_apart_and_invalid_ones_nowhere),
         cmocka_unit_test(times_are_of_the_condition_most_models_share),
         cmocka_unit_test(overlapping_intervals_are_not_told_apart),

@@ -496,6 +496,36 @@ static void what_a_plot_has_no_room_for_is_counted_and_said(void **state) {
     report_free(&r);
 }
 
+static void where_there_are_too_many_curves_each_model_has_one_before_any_has_three(void **state) {
+    (void)state;
+    enum { MODELS = 10, SEEDS = 3 };
+    for (int i = 0; i < MODELS*SEEDS; i++) {
+        char preset[16], path[32], weights[65];
+        snprintf(preset, sizeof preset, "m%d", i/SEEDS);
+        snprintf(path, sizeof path, "curves/%02d", i);
+        snprintf(weights, sizeof weights, "%064d", i);
+        put(&(FakeRun){.kind = "train", .preset = preset, .weights = weights, .macs = 1e6, .top1 = 7000 + i, .epochs = 2, .seed = 1 + i%SEEDS, .warn = N_WARNINGS}, path);
+    }
+    Error  err = {0};
+    Report r   = read_in("curves");
+    Figure f;
+    int    which = 0;
+    while (strcmp(report_plots[which]->name, "curves") != 0) which++;
+    good(figure_begin(&f, &r, false, &err), &err);
+    assert_true(report_plots[which]->write(&f, 0));
+    good(figure_end(&f, report_plots[which], true, &err), &err);
+    assert_int_equal(f.n_left_out, MODELS*SEEDS - FIGURE_MAX_SERIES);
+    assert_non_null(strstr(f.text, "= '6 more there was no room for.'"));
+    for (int m = 0; m < MODELS; m++)
+        for (int seed = 1; seed <= SEEDS; seed++) {
+            char label[32];
+            snprintf(label, sizeof label, "= 'm%d, seed %d'", m, seed);
+            assert_true((strstr(f.text, label) != NULL) == (seed < 3 || m < FIGURE_MAX_SERIES - 2*MODELS));
+        }
+    figure_free(&f);
+    report_free(&r);
+}
+
 static void a_page_without_gnuplot_has_its_numbers_and_says_so(void **state) {
     (void)state;
     put_two_models("bare");
@@ -534,6 +564,7 @@ int main(void) {
         cmocka_unit_test(models_of_one_preset_are_called_by_what_differs),
         cmocka_unit_test(a_picture_of_gnuplot_becomes_a_part_of_a_page_whatever_its_labels_say),
         cmocka_unit_test(what_a_plot_has_no_room_for_is_counted_and_said),
+        cmocka_unit_test(where_there_are_too_many_curves_each_model_has_one_before_any_has_three),
         cmocka_unit_test(a_page_without_gnuplot_has_its_numbers_and_says_so),
     };
     return cmocka_run_group_tests_name("report", tests, make_dir, remove_dir);

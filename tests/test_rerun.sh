@@ -31,6 +31,18 @@ if [ -f $weights ]; then
     python3 tests/forge_run.py "$dir/eval/run.json" "$dir/other/run.json" '/accuracy/loss=1.5'
     refused "another loss is noticed" 4 "1 fields differ" "$morbench" rerun "$dir/other/run.json"
 fi
+
+# a training knows its backend too, whose rounding decides its weights
+cat >"$dir/t.json" <<'END'
+{"data": {"name": "synthetic:14x14x1:4:256"}, "train": {"epochs": 2, "batch_size": 32, "lr": 0.001, "warmup_epochs": 0}, "measure": {"backend": "packed"},
+ "model": {"model": "vit", "img_size": 14, "patch_size": 7, "in_chans": 1, "embed_dim": 48, "depth": 2, "num_heads": 2, "num_classes": 4}}
+END
+"$morbench" train "$dir/t.json" --backend packed --threads 1 --quiet --out "$dir/t" >/dev/null 2>&1
+holds "a training comes out the same, with its own kernels" again "$dir/t/run.json"
+python3 tests/forge_run.py "$dir/t/run.json" "$dir/old/run.json" '/experiment/backend="absent"'
+holds "one that does not name them, with those of its file" again "$dir/old/run.json"
+sed -i 's/, "measure": {"backend": "packed"}//' "$dir/t.json"
+refused "with others it is another" 4 "fields differ" "$morbench" rerun "$dir/old/run.json"
 python3 tests/forge_run.py "$run" "$dir/bits/run.json" '/metrics/output_sha256="aa"' '/model/counts/macs_executed=7'
 refused "other outputs and counts are noticed" 4 "2 fields differ" "$morbench" rerun "$dir/bits/run.json"
 holds "and named" grep -q "^/metrics/output_sha256  *DIFFERS" "$dir/out"

@@ -55,14 +55,15 @@ static void write_panels(Figure *f, const Choice *c) {
                                               [COST_PARAMS] = "parameters, millions"};
     int n = 0;
     for (int k = 0; k < N_COSTS; k++) n += is_known(c, order[k]);
-    fprintf(f->f, "n_panels = %d\narray panel[%d]\narray x_log[%d]\narray first[%d]\n", n, n, n, n);
+    fprintf(f->f, "n_panels = %d\narray panel[%d]\narray x_log[%d]\narray x_step[%d]\narray first[%d]\n", n, n, n, n, n);
     for (int k = 0, p = 0; k < N_COSTS; k++) {
         if (!is_known(c, order[k])) continue;
-        double least = INFINITY, most = 0;
+        double least = INFINITY, most = 0, end = 0;
         char   text[96], variable[32];
         for (int i = 0; i < c->n; i++) {
             least = fmin(least, c->candidate[i].cost[order[k]]);
             most  = fmax(most, c->candidate[i].cost[order[k]]);
+            end   = fmax(end, fmax(most, c->candidate[i].cost_high[order[k]]));
         }
         const bool log = most > 10*least;
         snprintf(text, sizeof text, "%s", name[order[k]]);
@@ -73,7 +74,7 @@ static void write_panels(Figure *f, const Choice *c) {
         if (log) snprintf(text + strlen(text), sizeof text - strlen(text), " (log.)");
         snprintf(variable, sizeof variable, "panel[%d]", p + 1);
         figure_text(f, variable, text);
-        fprintf(f->f, "x_log[%d] = %d\nfirst[%d] = %d\n", p + 1, log, p + 1, p*(c->n + 1));
+        fprintf(f->f, "x_log[%d] = %d\nx_step[%d] = %g\nfirst[%d] = %d\n", p + 1, log, p + 1, figure_step(end/unit[order[k]]), p + 1, p*(c->n + 1));
         p++;
     }
     figure_size(f, n == 1 ? 640 : 300 + 240*n, f->narrow ? n : 1, f->narrow ? 210 : 280);
@@ -112,7 +113,7 @@ static bool write(Figure *f, int picture) {
         for (int i = 0; i < c->n; i++) {
             int variant = 0;
             for (int j = 0; j < i; j++) variant += c->candidate[j].model == c->candidate[i].model;
-            figure_label(f, i, f->report->model[c->candidate[i].model].label);
+            figure_label(f, i, c->candidate[i].label);
             figure_style(f, i, c->candidate[i].model, variant);
         }
         write_axes(f, c);

@@ -252,7 +252,7 @@ static void put_point(Figure *f, const View *v, const AnswerLine *l, int panel, 
 
 static void write_panels(Figure *f, const View *v, const int panel[], int n_panels) {
     const int t = timing_of(v->a);
-    fprintf(f->f, "n_panels = %d\narray panel[%d]\narray from_zero[%d]\n", n_panels, n_panels, n_panels);
+    fprintf(f->f, "n_panels = %d\narray panel[%d]\narray from_zero[%d]\narray step[%d]\n", n_panels, n_panels, n_panels, n_panels);
     for (int p = 0; p < n_panels; p++) {
         char text[96] = "", variable[32];
         switch (panel[p]) {
@@ -263,7 +263,13 @@ static void write_panels(Figure *f, const View *v, const int panel[], int n_pane
         }
         snprintf(variable, sizeof variable, "panel[%d]", p + 1);
         figure_text(f, variable, text);
-        fprintf(f->f, "from_zero[%d] = %d\n", p + 1, panel[p] != TOP1);
+        double end = 0;
+        for (int i = 0; i < v->n_points; i++) {
+            double low, high;
+            end = fmax(end, y_of(v->a, v->point[i].line, panel[p], &low, &high));
+            end = fmax(end, high);
+        }
+        fprintf(f->f, "from_zero[%d] = %d\nstep[%d] = %g\n", p + 1, panel[p] != TOP1, p + 1, figure_step(end));
     }
     double least = INFINITY, most = -INFINITY;
     for (int i = 0; i < v->n_points; i++) {
@@ -301,17 +307,6 @@ static bool says_nothing_of_series(const char *factor, void *self) {
 /* Of a row's name: what all rows have. */
 static bool says_nothing_of_row(const char *factor, void *self) { return is_alike(((const Alike *)self)->v, 0, factor, false); }
 
-/* In the middle, since names that are long differ at their ends. */
-static void shorten(char *text) {
-    const size_t n = strlen(text);
-    if (n <= NAME_BYTES) return;
-    size_t head = NAME_BYTES/2 - 2, tail = n - (NAME_BYTES/2 - 1);
-    while (head > 0 && ((unsigned char)text[head] & 0xc0u) == 0x80) head--;             /* not inside a character */
-    while (tail < n && ((unsigned char)text[tail] & 0xc0u) == 0x80) tail++;
-    memmove(text + head + 3, text + tail, n - tail + 1);
-    memcpy(text + head, "...", 3);
-}
-
 /* gnuplot takes a tic's text for a format. */
 static void write_tic(Figure *f, int at, const char *name) {
     char text[2*NAME_BYTES + 8], variable[32];
@@ -328,7 +323,7 @@ static void write_tic(Figure *f, int at, const char *name) {
 static void write_label(Figure *f, int at, const View *v, const AnswerLine *l, bool series) {
     Alike alike = {v, series ? at : 0};
     char *name  = answer_name(v->a, l, series ? says_nothing_of_series : says_nothing_of_row, &alike);
-    if (name != NULL && !series) shorten(name);
+    if (name != NULL && !series) figure_shorten(name, NAME_BYTES);
     figure_label(f, at, name != NULL ? name : "?");
     if (!series) write_tic(f, at, name != NULL ? name : "?");
     free(name);
@@ -400,7 +395,6 @@ static void write_names(Figure *f, View *v, const int panel[], int n_panels) {
     const int names_width = f->narrow ? 130 : 7*NAME_BYTES*3/4;
     fprintf(f->f, "numeric = 0\nnames_width = %d\n", names_width);
     snprintf(f->title, sizeof f->title, "%.120s", v->a->name);
-    f->rows   = 0;
     f->width  = f->narrow ? 360 : names_width + 24 + 210*n_panels;
     f->height = 110 + (f->narrow ? n_panels*(18*n + 70) : 22*n + 20);
 }

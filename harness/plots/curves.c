@@ -2,36 +2,70 @@
 #include "harness/report/figure.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 FIGURE_DRAWING(curves);
 FIGURE_DRAWING(training);
 
-/* The valid runs that have a curve. */
-static int trained_runs(Figure *f, const ReportRow *row[FIGURE_MAX_SERIES]) {
-    const Report *r = f->report;
-    int           n = 0;
-    for (int i = 0; i < r->n_rows; i++) {
-        if (json_array_size(report_at(r->row[i].run, "/curves")) == 0 || !figure_valid(&r->row[i])) continue;
-        if (n < FIGURE_MAX_SERIES) row[n++] = &r->row[i];
-        else                       f->n_left_out++;
+static bool has_curve(const ReportRow *row) { return json_array_size(report_at(row->run, "/curves")) > 0 && figure_valid(row); }
+
+/* Of each row how many runs of its model come before it, -1 where it has no curve; free(). NULL: no memory. */
+static int *places_in_models(const Report *r, int *n_all) {
+    int *place = malloc((size_t)r->n_rows*sizeof *place), *n_met = calloc((size_t)r->n_models + 1, sizeof *n_met);
+    for (int i = 0; place != NULL && n_met != NULL && i < r->n_rows; i++) {
+        place[i] = has_curve(&r->row[i]) ? n_met[r->row[i].model_index]++ : -1;
+        *n_all  += place[i] >= 0;
     }
+    if (n_met == NULL) {
+        free(place);
+        place = NULL;
+    }
+    free(n_met);
+    return place;
+}
+
+/* The valid runs that have a curve, in their order; where there are too many, no model has two before every model has one, and so on. */
+static int trained_runs(Figure *f, const ReportRow *row[FIGURE_MAX_SERIES]) {
+    const Report *r     = f->report;
+    int           n_all = 0, n = 0, chosen[FIGURE_MAX_SERIES];
+    int          *place = places_in_models(r, &n_all);
+    for (int round = 0; place != NULL && n < n_all && n < FIGURE_MAX_SERIES; round++)
+        for (int i = 0; i < r->n_rows && n < FIGURE_MAX_SERIES; i++) {
+            if (place[i] != round) continue;
+            int at = n++;
+            for (; at > 0 && chosen[at - 1] > i; at--) chosen[at] = chosen[at - 1];
+            chosen[at] = i;
+        }
+    for (int k = 0; k < n; k++) row[k] = &r->row[chosen[k]];
+    f->n_left_out = n_all - n;
+    free(place);
     return n;
 }
 
-/* Two runs of one model are told apart by their ids. */
+static long long seed_of(const ReportRow *row) {
+    const json_t *seed = report_at(row->run, "/experiment/train/seed");
+    return json_is_integer(seed) ? json_integer_value(seed) : -1;
+}
+
+/* Two runs of one model are told apart by their seeds, or where these are the same by their ids. */
 static void put_runs(Figure *f, const ReportRow *const row[], int n, double epochs) {
     figure_series(f, n);
     for (int k = 0; k < n; k++) {
         char label[256];
         int  variant = 0, others = 0;
+        bool by_seed = seed_of(row[k]) >= 0;
         for (int j = 0; j < n; j++) {
-            const bool same = row[j]->model_index == row[k]->model_index;
-            variant += same && j < k;
-            others  += same && j != k;
+            if (row[j]->model_index != row[k]->model_index || j == k) continue;
+            variant += j < k;
+            others++;
+            for (int i = 0; i < j; i++)
+                if (row[i]->model_index == row[k]->model_index && seed_of(row[i]) == seed_of(row[j])) by_seed = false;
+            if (seed_of(row[j]) == seed_of(row[k])) by_seed = false;
         }
-        if (others > 0) snprintf(label, sizeof label, "%.120s, run %.8s", row[k]->model, figure_text_at(row[k], "/id", "?"));
-        else            snprintf(label, sizeof label, "%.120s", row[k]->model);
+        if (others == 0)  snprintf(label, sizeof label, "%.200s", row[k]->model);
+        else if (by_seed) snprintf(label, sizeof label, "%.200s, seed %lld", row[k]->model, seed_of(row[k]));
+        else              snprintf(label, sizeof label, "%.200s, run %.8s", row[k]->model, figure_text_at(row[k], "/id", "?"));
         figure_label(f, k, label);
         figure_style(f, k, row[k]->model_index, variant);
     }

@@ -62,8 +62,7 @@ static bool write(Figure *f, int picture) {
     figure_end_data(f);
     if (n == 0) return false;
     figure_series(f, n);
-    f->rows = 0;
-    fprintf(f->f, "rows = 0\ndeepest = %d\narray mean[%d]\narray unit[%d]\ncolumns = %d\n", deepest, n, n, n < 3 ? n : 3);
+    fprintf(f->f, "deepest = %d\narray mean[%d]\narray unit[%d]\ncolumns = %d\n", deepest, n, n, n < 3 ? n : 3);
     for (int k = 0; k < n; k++) {
         char         name[32], label[200];
         const double images = report_number(row[k]->run, "/depth_histogram/images_count"), mean = report_number(row[k]->run, "/depth_histogram/mean_depth_count");

@@ -59,8 +59,7 @@ static bool write(Figure *f, int picture) {
     }
     figure_end_data(f);
     figure_series(f, n_machines);
-    f->rows = n_machines;
-    fprintf(f->f, "rows = %d\nn_cells = %d\n", f->rows, n_cells);
+    fprintf(f->f, "n_cells = %d\n", n_cells);
     for (int m = 0; m < n_machines; m++) {
         static const unsigned grey[] = {0x111111, 0x6b6b6b, 0x9d9d9d};
         static const int      symbol[MAX_MACHINES] = {7, 4, 9, 12, 5, 6, 13, 8};

@@ -36,29 +36,63 @@ static bool is_forward(const ReportRow *row) {
 
 static bool is_training(const ReportRow *row) { return strcmp(figure_text_at(row, "/kind", ""), "train") == 0; }
 
-/* A candidate that the run belongs to already, or joins as another seed. */
-static bool joins(Candidate *x, const ReportRow *row) {
+/* The training of the weights that a run tests, where it was of another model; NULL: none, or not known. */
+static const ReportRow *other_training(const Report *r, const ReportRow *row) {
+    for (int i = 0; i < r->n_rows && !is_training(row); i++)
+        if (is_training(&r->row[i]) && r->row[i].model_index != row->model_index && figure_same(&r->row[i], row, "/model/weights_sha256")) return &r->row[i];
+    return NULL;
+}
+
+static bool seeds_of_one(const ReportRow *a, const ReportRow *b) {
     char first[REPORT_SETTING_SIZE];
+    return a != NULL && b != NULL && a->model_index == b->model_index && report_differences(a, b, first) == 0;
+}
+
+/* A candidate that the run belongs to already, or joins as another seed. trained: the run's other training. */
+static bool joins(Candidate *x, const ReportRow *row, const ReportRow *trained) {
     if (x->model != row->model_index) return false;
     for (int k = 0; k < x->n_seeds; k++)
         if (same_weights(x->seed[k], row)) return true;
     if (x->accuracy == NULL) return same_weights(x->timing, row);
-    if (!is_training(row) || !is_training(x->accuracy) || report_differences(x->accuracy, row, first) != 0) return false;
+    const bool seeds = is_training(row) ? is_training(x->accuracy) && seeds_of_one(x->accuracy, row) : seeds_of_one(x->trained, trained);
+    if (!seeds) return false;
     if (x->n_seeds < CHOICE_SEEDS) x->seed[x->n_seeds++] = row;
     return true;
 }
 
-static void add_candidate(Choice *c, const ReportRow *row) {
+/* "..., trained with recursions=3" */
+static void put_label(Candidate *x, const Report *r) {
+    size_t      n       = (size_t)snprintf(x->label, sizeof x->label, "%.150s", r->model[x->model].label);
+    const char *between = ", trained with ", *key;
+    json_t     *value;
+    if (x->trained == NULL) return;
+    if (strcmp(r->model[x->trained->model_index].method, r->model[x->model].method) != 0) {
+        snprintf(x->label + n, sizeof x->label - n, ", trained as %.60s", x->trained->model);
+        return;
+    }
+    json_object_foreach((json_t *)report_at(x->trained->run, "/model/settings"), key, value) {
+        const json_t *now = json_object_get(r->model[x->model].settings, key);
+        if (now == NULL || json_equal(now, value) || n > sizeof x->label - 60) continue;
+        char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        n += (size_t)snprintf(x->label + n, sizeof x->label - n, "%s%.20s=%.20s", between, key, text != NULL ? text : "?");
+        free(text);
+        between = " ";
+    }
+}
+
+static void add_candidate(Choice *c, const Report *r, const ReportRow *row) {
+    const ReportRow *trained = other_training(r, row);
     for (int i = 0; i < c->n; i++)
-        if (joins(&c->candidate[i], row)) return;
+        if (joins(&c->candidate[i], row, trained)) return;
     Candidate *x = &c->candidate[c->n++];
-    *x = (Candidate){.model = row->model_index, .beaten_by = -1, .top1 = NAN, .top1_low = NAN, .top1_high = NAN};
+    *x = (Candidate){.model = row->model_index, .trained = trained, .beaten_by = -1, .top1 = NAN, .top1_low = NAN, .top1_high = NAN};
     if (c->data != NULL) {
         x->accuracy = row;
         x->seed[x->n_seeds++] = row;
     } else {
         x->timing = row;       /* until the condition is known */
     }
+    put_label(x, r);
     for (int k = 0; k < N_COSTS; k++) x->cost[k] = x->cost_low[k] = x->cost_high[k] = NAN;
     x->cost[COST_MACS]      = figure_macs(row, "");
     x->cost_low[COST_MACS]  = figure_macs(row, "_min");
@@ -243,13 +277,13 @@ static bool gather(Choices *out, const Report *r, Error *err) {
         if (!has_accuracy(row) || is_training(row) != (i < r->n_rows)) continue;
         while (k < out->n && !same_data(out->choice[k].data, row)) k++;
         if (k == out->n && !begin_choice(out, r, row, err)) return false;
-        add_candidate(&out->choice[k], row);
+        add_candidate(&out->choice[k], r, row);
     }
     for (int i = 0; i < r->n_rows; i++) {
         if (!is_forward(&r->row[i]) || r->row[i].accuracy != NULL) continue;
         if (unknown == NULL && !begin_choice(out, r, NULL, err)) return false;
         unknown = &out->choice[out->n - 1];
-        add_candidate(unknown, &r->row[i]);
+        add_candidate(unknown, r, &r->row[i]);
     }
     return true;
 }

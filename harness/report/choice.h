@@ -10,14 +10,16 @@
 
 typedef enum Cost { COST_LATENCY, COST_MACS, COST_PARAMS, N_COSTS } Cost;
 
-/* One model: one set of weights, or trainings that differ in their seed alone, then with their mean and Student's interval, so that
- * a lucky seed is not what is recommended. */
+/* One model: one set of weights, or trainings that differ in their seed alone (or tests of their weights at another depth), then with their
+ * mean and Student's interval, so that a lucky seed is not what is recommended. */
 enum { CHOICE_SEEDS = 32 };
 typedef struct Candidate {
     int              model;             /* of the report */
+    char             label[256];        /* the model's, and as what its weights were trained where that was another */
     const ReportRow *accuracy;          /* the first of seed; NULL: none known */
     const ReportRow *seed[CHOICE_SEEDS];
     int              n_seeds;
+    const ReportRow *trained;           /* the training of these weights where it was of another model, as of another depth; NULL */
     const ReportRow *timing, *bulk;     /* at the choice's batch, and at its large batch; NULL: not timed so */
     double           top1, top1_low, top1_high;                 /* ratios; NAN */
     double           cost[N_COSTS], cost_low[N_COSTS], cost_high[N_COSTS];   /* ns, MACs an image, parameters; NAN: unknown */

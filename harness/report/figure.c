@@ -66,23 +66,41 @@ const char *figure_caption(const Report *r, const bool used[], int i) {
     return NULL;
 }
 
-/* Below the title, a line each; what is longer than experiments may give themselves is cut. */
+/* Below the title, a line each; what is longer than experiments may give themselves is cut. Then what is not shown. */
 static void put_captions(Figure *f) {
     enum { MOST = 3 };
     int n = 0;
-    fprintf(f->f, "array caption[%d]\n", MOST);
+    fprintf(f->f, "array caption[%d]\n", MOST + 1);
     for (const char *text; n < MOST && (text = figure_caption(f->report, f->used, n)) != NULL; n++) {
         char line[CONFIG_CAPTION_MAX + 4], variable[32];
         snprintf(line, sizeof line, strlen(text) > CONFIG_CAPTION_MAX ? "%.97s..." : "%s", text);
         snprintf(variable, sizeof variable, "caption[%d]", n + 1);
         figure_text(f, variable, line);
     }
+    if (f->n_left_out > 0) {
+        char line[64], variable[32];
+        snprintf(line, sizeof line, "%d more there was no room for.", f->n_left_out);
+        snprintf(variable, sizeof variable, "caption[%d]", ++n);
+        figure_text(f, variable, line);
+    }
     fprintf(f->f, "n_captions = %d\n", n);
     f->height += 18*n;
 }
 
+static bool put_labels(Figure *f) {
+    for (int i = 0; i < f->n_series; i++) {
+        char name[32];
+        if (f->label == NULL || f->label[i] == NULL) return false;
+        snprintf(name, sizeof name, "label[%d]", i + 1);
+        figure_text(f, name, f->label[i]);
+    }
+    fprintf(f->f, "rows = %d\n", f->rows);
+    return true;
+}
+
 bool figure_end(Figure *f, const Plot *plot, bool titled, Error *err) {
-    const size_t noted = strlen(f->note);
+    const size_t noted   = strlen(f->note);
+    const bool   labeled = put_labels(f);
     if (f->n_left_out > 0)
         snprintf(f->note + noted, sizeof f->note - noted, "%s%d more there was no room for; the table has them.", noted > 0 ? " " : "", f->n_left_out);
     if (titled) put_captions(f);
@@ -91,30 +109,33 @@ bool figure_end(Figure *f, const Plot *plot, bool titled, Error *err) {
     fprintf(f->f, "titled = %d\nwidth = %d\nheight = %d\n", titled, f->width, f->height);
     fputs(morbench_plot_style, f->f);
     fputs(plot->drawing, f->f);
-    const bool ok = fclose(f->f) == 0;
+    const bool ok = fclose(f->f) == 0 && labeled;
     f->f = NULL;
     return ok || FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for a plot");
 }
 
 void figure_free(Figure *f) {
     if (f->f != NULL) fclose(f->f);
+    for (int i = 0; i < f->n_series && f->label != NULL; i++) free(f->label[i]);
+    free(f->label);
     free(f->text);
     free(f->used);
     *f = (Figure){0};
 }
 
-/* A PNG has twice the points, for print; a PDF is as large as the SVG at 96 points an inch. */
+/* A PNG has twice the points, for print; a PDF is as large as the SVG at 96 points an inch. key_spacing: what makes a line of the legend
+ * nearly 18 points high, as it is in SVG; at 18 gnuplot finds that it does not fit. */
 bool figure_draw(const Figure *f, const char *terminal, void **out, size_t *n, Error *err) {
     char *script = NULL;
     int   length;
     if (strcmp(terminal, "png") == 0)
         length = asprintf(&script, "set terminal pngcairo noenhanced size %d,%d font 'sans,9' fontscale 2 linewidth 2 pointscale 2 "
-                                   "background '#ffffff'\n%.*s", 2*f->width, 2*f->height, (int)f->n_text, f->text);
+                                   "background '#ffffff'\nkey_spacing = 1.15\n%.*s", 2*f->width, 2*f->height, (int)f->n_text, f->text);
     else if (strcmp(terminal, "pdf") == 0)
-        length = asprintf(&script, "set terminal pdfcairo noenhanced size %.3fin,%.3fin font 'sans,9' background '#ffffff'\n%.*s",
+        length = asprintf(&script, "set terminal pdfcairo noenhanced size %.3fin,%.3fin font 'sans,9' background '#ffffff'\nkey_spacing = 1.15\n%.*s",
                           f->width/96.0, f->height/96.0, (int)f->n_text, f->text);
     else
-        length = asprintf(&script, "set terminal svg noenhanced size %d,%d font 'sans,12'%s\n%.*s", f->width, f->height,
+        length = asprintf(&script, "set terminal svg noenhanced size %d,%d font 'sans,12'%s\nkey_spacing = 1\n%.*s", f->width, f->height,
                           strcmp(terminal, "svg") == 0 ? " background '#ffffff'" : "", (int)f->n_text, f->text);
     if (length < 0) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for a plot");
     const bool ok = gnuplot_run(script, (size_t)length, GNUPLOT_SECONDS, out, n, err);
@@ -149,8 +170,8 @@ void figure_run(Figure *f, const ReportRow *row) {
 
 void figure_series(Figure *f, int n) {
     f->n_series = n;
-    f->rows     = n <= 3 || f->narrow ? n : (n + 1)/2;
-    fprintf(f->f, "rows = %d\nn_series = %d\n", f->rows, n);
+    f->label    = calloc((size_t)n + 1, sizeof *f->label);
+    fprintf(f->f, "n_series = %d\n", n);
     fprintf(f->f, "array label[%d]\narray colour[%d]\narray point[%d]\narray dash[%d]\n", n, n, n, n);
 }
 
@@ -162,16 +183,39 @@ void figure_style(Figure *f, int i, int model, int variant) {
     figure_paint(f, i, figure_colour(f->report, model), figure_symbol(model + 5*variant), 1 + (f->report->model[model].tone + variant) % 5);
 }
 
+void figure_shorten(char *text, int most) {
+    const size_t n = strlen(text);
+    if (n <= (size_t)most) return;
+    size_t head = (size_t)most/2 - 2, tail = n - ((size_t)most/2 - 1);
+    while (head > 0 && ((unsigned char)text[head] & 0xc0u) == 0x80) head--;             /* not inside a character */
+    while (tail < n && ((unsigned char)text[tail] & 0xc0u) == 0x80) tail++;
+    memmove(text + head + 3, text + tail, n - tail + 1);
+    memcpy(text + head, "...", 3);
+}
+
+/* A label and its sample, in points: what gnuplot reckons with at letters of 12; they come out a bit narrower. */
+enum { SAMPLE_POINTS = 60 };
+static const double letter_points = 7.4;
+
 void figure_size(Figure *f, int width, int panels_down, int panel_height) {
-    const int least = 18*f->rows + 12, gap = 76;
-    f->width  = f->narrow ? 360 : width;
+    f->width = f->narrow ? 360 : width;
+    int widest = 0;
+    for (int i = 0; i < f->n_series && f->label != NULL; i++) {
+        if (f->label[i] == NULL) continue;
+        figure_shorten(f->label[i], (int)((f->width - SAMPLE_POINTS)/letter_points));
+        const int letters = escape_terminal_width(f->label[i]);
+        if (letters > widest) widest = letters;
+    }
+    const int columns = f->n_series > 3 && 2*(SAMPLE_POINTS + letter_points*widest) <= f->width ? 2 : 1;
+    f->rows = (f->n_series + columns - 1)/columns;
+    const int least = 18*f->rows + 30, gap = 76;
     f->height = 95 + 18*f->rows + panels_down*(panel_height > least ? panel_height : least) + (panels_down - 1)*gap;
 }
 
 void figure_label(Figure *f, int i, const char *text) {
-    char name[32];
-    snprintf(name, sizeof name, "label[%d]", i + 1);
-    figure_text(f, name, text);
+    if (f->label == NULL) return;
+    free(f->label[i]);
+    f->label[i] = strdup(text);
 }
 
 void figure_text(Figure *f, const char *variable, const char *text) {
@@ -188,6 +232,12 @@ void figure_accuracy_axis(Figure *f, double low, double high) {
         to   = fmin(100, to + step);
     }
     fprintf(f->f, "y_low = %g\ny_high = %g\n", from, to);
+}
+
+double figure_step(double most) {
+    if (!(most > 0 && isfinite(most))) return 1;
+    const double decade = pow(10, floor(log10(most))), share = most/decade;
+    return decade*(share < 1.5 ? 0.25 : share < 3 ? 0.5 : share < 7 ? 1 : 2);
 }
 
 /* -- questions -- */

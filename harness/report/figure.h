@@ -21,6 +21,7 @@ typedef struct Figure {
     const Report *report;
     bool          narrow;          /* for a telephone: 360 points, panels below each other */
     int           n_series, rows;  /* series with a label; rows of the legend */
+    char        **label;           /* (n_series) */
     int           width, height;   /* of the picture, in points */
     char          title[160];      /* "" : the plot's */
     char          note[512];       /* what the caption says of this picture beside the plot's own, "" : nothing */
@@ -65,15 +66,18 @@ void figure_end_data(Figure *f);
 void figure_numbers(Figure *f, int n, ...);              /* doubles; not finite: NaN */
 void figure_run(Figure *f, const ReportRow *row);        /* where the next numbers come from: a comment, and the caption's list */
 
-/* Labels and styles of series 0 .. n-1. */
+/* Labels and styles of series 0 .. n-1. In the legend a label that is wider than the picture is shortened. */
 void figure_series(Figure *f, int n);
 void figure_label(Figure *f, int i, const char *text);
+void figure_shorten(char *text, int most);               /* to so many bytes at most, in the middle, since long names differ at their ends */
 void figure_style(Figure *f, int i, int model, int variant);   /* variant tells several series of one model apart */
 void figure_paint(Figure *f, int i, unsigned colour, int symbol, int dash);
-/* Room for legend and title around panels below each other, each so high that the legend fits beside one (gnuplot cuts it otherwise). */
+/* After the labels: room for legend and title around panels below each other, each so high that the legend fits beside one (gnuplot cuts it
+ * otherwise). The legend has two columns where labels are short enough; gnuplot would leave out what does not fit in its width. */
 void figure_size(Figure *f, int width, int panels_down, int panel_height);
 void figure_text(Figure *f, const char *variable, const char *text);   /* variable = 'text' */
 void figure_accuracy_axis(Figure *f, double low, double high);         /* y_low, y_high around percentages from low to high */
+double figure_step(double most);                         /* between tics of an axis from 0 to most, so that there are four to seven; most > 0 */
 
 unsigned figure_colour(const Report *r, int model);      /* 0xrrggbb */
 unsigned figure_tone(int method, int tone);              /* the tone-th of a method's hue; both repeat after so many: */

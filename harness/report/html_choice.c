@@ -11,8 +11,6 @@
 /* What counts as nearly as accurate in the cards: the reader who wants another trade finds it in the table below them. */
 static const double near_best = 0.01;
 
-static const char *label(const Page *p, const Candidate *x) { return p->report->model[x->model].label; }
-
 /* -- who is named -- */
 
 /* Cheapest of those within near_best of the most accurate; all count where no accuracy is known. -1: none. */
@@ -130,7 +128,7 @@ static void put_why(const Page *p, const Choice *c, int i) {
     }
     if (!x->efficient) {
         const Candidate *by = &c->candidate[x->beaten_by];
-        html_print(p->out, "no reason to: %s is at least as accurate and costs no more", label(p, by));
+        html_print(p->out, "no reason to: %s is at least as accurate and costs no more", by->label);
         if (choice_accuracies_overlap(x, by)) fputs(" (accuracies not told apart)", p->out);
     } else if (i == 0) {
         fputs("yes, where accuracy counts most", p->out);
@@ -144,7 +142,7 @@ static void put_why(const Page *p, const Choice *c, int i) {
 
 static void put_name(const Page *p, const Candidate *x) {
     fputs("<b>", p->out);
-    html_model(p->out, p->report, x->model, NULL);
+    html_model(p->out, p->report, x->model, x->label);
     fputs("</b>", p->out);
 }
 
@@ -216,7 +214,7 @@ static void put_card(const Page *p, const Choice *c, const Card *card) {
     html_print(out, "<div class=\"card\" data-run=\"%s\"><h3>", report_run_id((x->accuracy != NULL ? x->accuracy : x->timing != NULL ? x->timing : c->condition)->run));
     put_roles(out, c, card);
     fputs("</h3><p class=\"who\">", out);
-    html_model(out, p->report, x->model, NULL);
+    html_model(out, p->report, x->model, x->label);
     fputs("</p><dl>", out);
     put_value(out, "top-1", x->accuracy, PERCENT, x->top1, x->top1_low, x->top1_high);
     put_value(out, "latency", x->timing, TIME, x->cost[COST_LATENCY], x->cost_low[COST_LATENCY], x->cost_high[COST_LATENCY]);
@@ -264,7 +262,7 @@ static void put_row(const Page *p, const Choice *c, int i) {
     FILE            *out = p->out;
     const ReportRow *row = x->accuracy != NULL ? x->accuracy : x->timing;
     fprintf(out, "<tr class=\"%s\"><th scope=\"row\">", c->data == NULL || x->efficient ? "on" : "off");
-    html_model(out, p->report, x->model, NULL);
+    html_model(out, p->report, x->model, x->label);
     fputs("</th>", out);
     if (c->data != NULL) put_accuracy(p, x);
     if (c->condition != NULL) put_cell(p, "latency", TIME, x->cost[COST_LATENCY], x->cost_low[COST_LATENCY], x->cost_high[COST_LATENCY], x->timing);

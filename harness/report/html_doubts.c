@@ -12,7 +12,7 @@ static void put_those(const Page *p, const Choice *c, const char *start, bool (*
         if (!test(&c->candidate[i])) continue;
         fputs(n++ == 0 ? "<li>" : ", ", p->out);
         if (n == 1) fputs(start, p->out);
-        html_print(p->out, "%s", p->report->model[c->candidate[i].model].label);
+        html_print(p->out, "%s", c->candidate[i].label);
     }
     if (n > 0) fputs(".</li>\n", p->out);
 }

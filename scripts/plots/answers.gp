@@ -1,6 +1,6 @@
 # What an experiment found: a panel a quantity. Along a number that was varied (numeric 1) a line a cell; of names a row a configuration.
 # $data, for each panel a block a series: 1 x (names: the row, from below), 2 value, 3 low, 4 high
-# panel[p]: what it shows; from_zero[p]: 0 for the accuracy, whose axis is y_low to y_high; factor, x_low, x_high, x_log: the axis along a number; names_width: room for names, in points;
+# panel[p]: what it shows; from_zero[p]: 0 for the accuracy, whose axis is y_low to y_high; step[p]: between tics of the others' where they are horizontal; factor, x_low, x_high, x_log: the axis along a number; names_width: room for names, in points;
 # tic[i]: label[i] as the format that gnuplot takes a tic's text for
 set datafile missing 'NaN'
 block(p, i) = (p - 1)*n_series + i - 1
@@ -33,7 +33,7 @@ if (numeric) {
         set xlabel (from_zero[p] ? panel[p] : accuracy_name(y_low)) noenhanced
         set ytics (names(p, 1) n_series) scale 0.4 noenhanced
         set for [i=2:n_series] ytics add (names(p, i) n_series + 1 - i)
-        if (from_zero[p]) { set xrange [0:*] } else { set xrange [y_low:y_high] }
+        if (from_zero[p]) { set xrange [0:*]; set xtics step[p] } else { set xrange [y_low:y_high]; set xtics autofreq }
         plot for [i=1:n_series] $data index block(p, i) using 2:1:3:4 with xerrorbars linecolor rgb colour[i] linewidth 1.5 \
             pointtype point[i] pointsize 1.1 notitle
     }

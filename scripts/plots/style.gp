@@ -1,11 +1,13 @@
 # What all plots share; the program puts the terminal and the data before it.
 # width, height: of the picture in points; narrow: 1 for a telephone, panels below each other; titled: 1 where the picture carries picture_title itself
+# key_spacing: of the legend's lines; 1 where nothing set it beside the terminal
+if (!exists('key_spacing')) key_spacing = 1
 set encoding utf8
 set border 3 linecolor rgb '#404040'
 set tics nomirror out textcolor rgb '#202020' scale 0.6
 set grid linecolor rgb '#e0e0e0' linetype 1 linewidth 0.6
 # the legend lies below everything, a line a series; rows: how many lines to leave for it
-set key at screen 0.5, 0.01 center bottom vertical Left reverse noenhanced samplen 2.5 maxrows rows
+set key at screen 0.5, 0.01 center bottom vertical Left reverse noenhanced samplen 2.5 spacing key_spacing maxrows rows
 set ylabel offset 0.8,0
 set errorbars 0.6
 set bars front
