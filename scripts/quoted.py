@@ -12,6 +12,7 @@ A quoted table stands between two lines:
     <!-- claims of results -->                      verdicts on claims, as claims.md begins
     <!-- end of claims -->
 """
+import json
 import os
 import pathlib
 import re
@@ -35,24 +36,37 @@ def reported(directory, option, written):
         done = subprocess.run([BINARY, "report", copy, option], capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PATH": "/nonexistent"}, check=False)
         if done.returncode != 0:
             sys.exit(f"quoted: morbench report {directory} {option}: {done.stderr.strip()}")
-        return (copy / written).read_text()
+        return [(copy / name).read_text() for name in written]
 
 
 def answers(directory):
     """The section that table.md begins with: question, note and table, without what follows."""
-    table = reported(directory, "--md", "table.md")
+    table, = reported(directory, "--md", ["table.md"])
     if "## All runs" not in table:
         sys.exit(f"quoted: {directory} has no experiment.json with runs")
     return "\n" + re.sub(r"^## .*\n\n", "", table.split("## All runs")[0].strip()) + "\n\n"
 
 
+def measured(claim):
+    """Whether some run says something to it, though not enough."""
+    return any(c.get("value") is not None for part in claim["parts"] for pair in part.get("pairs", []) for c in pair.get("comparisons", []))
+
+
 def claims(directory):
-    """Of the claims that any run here says something to: what is claimed, the verdict, and what it rests on."""
-    lines = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in reported(directory, "--claims", "claims.md").splitlines() if line.startswith("|")]
-    told = [cells for cells in lines[2:] if cells[6]]
+    """Of the claims that runs here decide something of: what is claimed, the verdict, and what it rests on; the others by number."""
+    table, full = reported(directory, "--claims", ["claims.md", "claims.json"])
+    lines = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table.splitlines() if line.startswith("|")][2:]
+    by_id = {claim["id"]: claim for claim in json.loads(full)["claims"]}
+    others = [c for c in lines if not c[6]]
+    some = [c[0] for c in others if measured(by_id[c[0]])]
+    none = [c[0] for c in others if c[0] not in some]
+    notes = []
+    if some:
+        notes += ["", f"Measured, but nothing that counts (too few seeds, or a condition that is exact fails in every pair), hence undecided: {', '.join(some)}."]
+    if none:
+        notes += ["", f"No run here speaks of: {', '.join(none)}."]
     return "\n".join(["", "| | claim | statement | verdict | decided by |", "|---|---|---|---|---|"] +
-                     [f"| {c[0]} | {c[1]} | {c[3]} | {c[5]} | {c[6]} |" for c in told] +
-                     ["", f"{len(lines) - 2 - len(told)} of {len(lines) - 2} claims are not listed: no run here speaks of them, or nothing could.", "", ""])
+                     [f"| {c[0]} | {c[1]} | {c[3]} | {c[5]} | {c[6]} |" for c in lines if c[6]] + notes + ["", ""])
 
 
 QUOTED = {"answers": answers, "claims": claims}

@@ -39,7 +39,7 @@ if [ "$size" = smoke ]; then
 elif [ -d data/cifar10-jpeg ]; then
     for experiment in 01_models 02_depth 04_routers; do run "$experiment"; done
 elif have cifar10; then
-    for experiment in 01_models 02_depth 04_routers; do run "$experiment" data.name=cifar10 data.dir=; done
+    for experiment in 01_models 02_depth 04_routers; do run "$experiment" data.name=cifar10 data.dir= 'caption=Short training at small scale: CIFAR-10, 8 epochs.'; done
 else
     printf 'reproduce: CIFAR-10 is not here (morbench data fetch cifar10): experiment 1 on Fashion-MNIST alone\n'
     run 01_models_fashion_mnist

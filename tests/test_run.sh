@@ -53,6 +53,9 @@ refused "train does not take an experiment for one training" 1 "/vary: makes thi
 refused "sizes only where there are some" 1 "product.json: --size: the file has no sizes" "$morbench" plan product.json --size smoke
 refused "a shard is I/N" 1 "^morbench: --shard: must be I/N" "$morbench" run product.json --shard 3/2
 
+echo '{"data": {"dir": "nowhere"}, "model": {"preset": "vit_d12_l1_p4_28"}, "measure": {"batch": [1]}}' >untrained.json
+holds "data that timings need and that is not there is said" grep -q "^data  .*no data set 'nowhere'" <("$morbench" plan untrained.json)
+
 # ---- sizes, needs, evaluations ----
 cat >whole.json <<JSON
 {"question": "All of it", $base, "seeds": [1, 2], "measure": {"batch": [1, 2]},

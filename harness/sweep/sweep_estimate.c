@@ -37,9 +37,9 @@ static int64_t open_split(const DataSettings *data, bool train, int image_size, 
     return n;
 }
 
-/* Image counts of a cell's splits; each data block is opened once. */
+/* Image counts of a cell's splits; each data block is opened once. A timing reads images of the test split where its file names data. */
 static const Images *images_of(Images *known, int *n_known, const Cell *c) {
-    char *key = json_canonical_text(json_object_get(c->settings, "data"));
+    char *key = json_canonical_text(json_object_get(c->kind == CELL_TIME ? c->config : c->settings, "data"));
     for (int i = 0; key != NULL && i < *n_known; i++) {
         if (strcmp(known[i].key, key) != 0) continue;
         free(key);
@@ -219,13 +219,11 @@ bool sweep_estimate(Sweep *s, Error *err) {
         snprintf(s->rate_from, sizeof s->rate_from, "one training step of %.100s, timed just now", s->e->cell[first].name);
     }
     for (int i = 0; i < s->e->n_cells; i++) {
-        if (s->e->cell[i].kind == CELL_TIME) {
-            estimate_timing(s, i);
-            continue;
-        }
-        const Images *of = images_of(images, &n_images, &s->e->cell[i]);
-        if (of->missing[0] != '\0') snprintf(s->data_missing, sizeof s->data_missing, "%s", of->missing);
-        estimate(s, i, of, known, n_known);
+        const Cell   *c  = &s->e->cell[i];
+        const Images *of = c->kind != CELL_TIME || json_object_get(c->config, "data") != NULL ? images_of(images, &n_images, c) : NULL;
+        if (of != NULL && of->missing[0] != '\0') snprintf(s->data_missing, sizeof s->data_missing, "%s", of->missing);
+        if (c->kind == CELL_TIME) estimate_timing(s, i);
+        else                      estimate(s, i, of, known, n_known);
     }
     for (int k = 0; k < n_known; k++) json_decref(known[k].model);
     for (int k = 0; k < n_images; k++) free(images[k].key);
