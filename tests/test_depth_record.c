@@ -76,10 +76,13 @@ static void a_position_is_dead_by_blocks_of_500_images(void **state) {
 static void the_map_of_every_image_is_kept(void **state) {
     (void)state;
     const int32_t depth[] = {2, 0, 1, 2, 2, 2, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 0, 0, 0, 1};
-    const char   *path = "/tmp/morbench_test_depths.safetensors";
+    char          path[] = "/tmp/morbench_test_depths_XXXXXX";
+    const int     fd = mkstemp(path);
     DepthRecord  *r = record_of(4, 2, depth);
     SafeFile     *file = NULL;
     Error         err = {0};
+    assert_true(fd >= 0);
+    close(fd);
     assert_true(depth_record_save(r, path, &err));
     assert_true(safetensors_open(&file, path, &err));
     const SafeEntry *e = safetensors_find(file, "depth");

@@ -8,6 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 . "$here/claims.sh"
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE MORBENCH_BLAS_CORE
 export OMP_NUM_THREADS=1 MORBENCH_MACHINE_LOCK=$dir/machine.lock     # others' timings are not waited for
 cd "$dir" || exit 1
 
@@ -53,7 +54,7 @@ refused "train does not take an experiment for one training" 1 "/vary: makes thi
 refused "sizes only where there are some" 1 "product.json: --size: the file has no sizes" "$morbench" plan product.json --size smoke
 refused "a shard is I/N" 1 "^morbench: --shard: must be I/N" "$morbench" run product.json --shard 3/2
 
-echo '{"data": {"dir": "nowhere"}, "model": {"preset": "vit_d12_l1_p4_28"}, "measure": {"batch": [1]}}' >untrained.json
+echo '{"data": {"dir": "nowhere"}, "model": {"preset": "vit_d64_l6_p4_28"}, "measure": {"batch": [1]}}' >untrained.json
 holds "data that timings need and that is not there is said" grep -q "^data  .*no data set 'nowhere'" <("$morbench" plan untrained.json)
 
 # ---- sizes, needs, evaluations ----

@@ -8,6 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d)
 trap '[ $BASHPID != $$ ] || rm -rf "$dir"' EXIT              # not of a background job that a signal ends before its exec
 . "$here/claims.sh"
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE MORBENCH_BLAS_CORE
 export OMP_NUM_THREADS=1 MORBENCH_MACHINE_LOCK=$dir/machine.lock MORBENCH_DEBUG=0
 cd "$dir" || exit 1
 
