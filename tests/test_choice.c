@@ -170,6 +170,29 @@ static void overlapping_intervals_are_not_told_apart(void **state) {
     assert_true(choice_costs_overlap(&a, &b, COST_PARAMS));
 }
 
+/* A run of an earlier version does not say what could not be otherwise then. */
+static void a_setting_that_came_later_and_has_its_default_makes_no_other_model(void **state) {
+    (void)state;
+    const struct { const char *setting; int n_seeds; } later[] = {{"'/experiment/train/freeze_bn=false'", 2}, {"'/experiment/backend=\"packed\"'", 2}, {"'/experiment/train/freeze_bn=true'", 1}};
+    for (size_t k = 0; k < sizeof later / sizeof *later; k++) {
+        char path[32], command[512];
+        for (int seed = 0; seed < 2; seed++) {
+            snprintf(path, sizeof path, "later%zu/s%d", k, seed);
+            put(&(FakeRun){.kind = "train", .preset = "m", .weights = weights[seed], .macs = 3e6, .top1 = 7000 + 100*seed, .epochs = 2, .seed = seed, .warn = N_WARNINGS}, path);
+        }
+        snprintf(command, sizeof command, "python3 tests/forge_run.py %s/later%zu/s1/run.json %s/later%zu/s1/run.json %s", dir, k, dir, k, later[k].setting);
+        if (system("command -v python3 >/dev/null") != 0) skip();
+        assert_int_equal(system(command), 0);
+        Report  r;
+        Choices all;
+        snprintf(path, sizeof path, "later%zu", k);
+        make(&r, &all, path);
+        assert_int_equal(all.choice[0].candidate[0].n_seeds, later[k].n_seeds);
+        choices_free(&all);
+        report_free(&r);
+    }
+}
+
 static void tests_at_another_depth_are_one_model_over_the_seeds_of_their_trainings(void **state) {
     (void)state;
     const int tested[] = {5000, 5200, 6000};
@@ -214,6 +237,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_front_is_who_none_beats_and_the_beaten_know_by_whom),
         cmocka_unit_test(trainings_that_differ_in_their_seed_are_one_model_with_students_interval),
+        cmocka_unit_test(a_setting_that_came_later_and_has_its_default_makes_no_other_model),
         cmocka_unit_test(tests_at_another_depth_are_one_model_over_the_seeds_of_their_trainings),
         cmocka_unit_test(models_without_an_accuracy_stand_apart_and_invalid_ones_nowhere),
         cmocka_unit_test(times_are_of_the_condition_most_models_share),

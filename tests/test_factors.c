@@ -44,6 +44,22 @@ static void every_factor_is_found_by_its_name(void **state) {
     assert_int_equal(changed("experiment", "processes_count", json_integer(5), false).n, 0);     /* effort is no factor */
 }
 
+static void a_setting_of_trainings_that_came_later_is_a_factor_but_at_its_default(void **state) {
+    (void)state;
+    for (int frozen = 0; frozen < 2; frozen++)
+        for (int swap = 0; swap < 2; swap++) {
+            json_t *a = run(), *b = run();
+            Factors f = {.n = 0};
+            put(a, "experiment", "train", json_pack("{s:i}", "epochs", 8));
+            put(b, "experiment", "train", json_pack("{s:i, s:b}", "epochs", 8, "freeze_bn", frozen));
+            factors_between(&f, swap ? b : a, swap ? a : b);
+            assert_int_equal(f.n, frozen);
+            if (frozen) assert_string_equal(f.name[0], "train.freeze_bn");
+            json_decref(a);
+            json_decref(b);
+        }
+}
+
 static void settings_of_one_kind_of_model_are_factors_each_and_its_weights_are_none(void **state) {
     (void)state;
     json_t *a = run(), *b = run();
@@ -95,6 +111,7 @@ static void a_declared_whole_covers_its_parts(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_factor_is_found_by_its_name),
+        cmocka_unit_test(a_setting_of_trainings_that_came_later_is_a_factor_but_at_its_default),
         cmocka_unit_test(settings_of_one_kind_of_model_are_factors_each_and_its_weights_are_none),
         cmocka_unit_test(trainings_differ_by_their_settings_and_not_by_what_they_learned),
         cmocka_unit_test(of_a_pair_machine_and_code_are_told_elsewhere),

@@ -26,7 +26,9 @@ static void add_settings(Factors *f, const char *of, const json_t *a, const json
         json_object_foreach((json_t *)sides[side], key, value) {
             char name[FACTOR_NAME];
             snprintf(name, sizeof name, "%.16s.%.40s", of, key);
-            if (!json_equal(value, json_object_get(sides[1 - side], key))) add(f, name);
+            const json_t *other = json_object_get(sides[1 - side], key);
+            const bool    later = other == NULL && sides[1 - side] != NULL && strcmp(of, "train") == 0 && report_setting_as_before("/train", key, value);
+            if (!json_equal(value, other) && !later) add(f, name);
         }
     }
 }

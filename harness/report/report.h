@@ -65,6 +65,10 @@ bool report_name_models(Report *r, Error *err);
 enum { REPORT_SETTING_SIZE = 128 };
 int report_differences(const ReportRow *a, const ReportRow *b, char first[REPORT_SETTING_SIZE]);
 
+/* Whether a setting of the block path ("/train", "/data", "" for the experiment itself) says no more than its absence does in a run of an
+ * earlier version, which had no other value: its default; or the kernels of a training, which were not told. */
+bool report_setting_as_before(const char *path, const char *key, const json_t *value);
+
 /* The value at a JSON pointer ("/a/b", objects only); NULL when there is none. */
 const json_t *report_at(const json_t *run, const char *pointer);
 /* The number there; NAN when there is none. */

@@ -1,6 +1,9 @@
 /* In how many settings two runs differ (report.h). */
 #include "harness/report/report.h"
 
+#include "harness/config.h"
+#include "harness/train/train.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +15,19 @@ static bool is_ignored(const char *key) {
     return false;
 }
 
+bool report_setting_as_before(const char *path, const char *key, const json_t *value) {
+    const bool    train = strcmp(path, "/train") == 0, data = strcmp(path, "/data") == 0;
+    TrainSettings t;
+    DataSettings  d;
+    if (!train && !data) return path[0] == '\0' && strcmp(key, "backend") == 0;
+    if (train) fields_default(train_fields, &t);
+    else       fields_default(data_fields, &d);
+    json_t    *all  = train ? fields_to_json(train_fields, &t) : fields_to_json(data_fields, &d);
+    const bool same = json_object_get(all, key) != NULL && json_equal(json_object_get(all, key), value);
+    json_decref(all);
+    return same;
+}
+
 typedef struct Difference { int n; char first[REPORT_SETTING_SIZE]; } Difference;
 
 static void compare_objects(const json_t *a, const json_t *b, const char *path, Difference *d);
@@ -19,6 +35,7 @@ static void compare_objects(const json_t *a, const json_t *b, const char *path, 
 static void compare_values(const json_t *x, const json_t *y, const char *path, const char *key, Difference *d) {
     char below[REPORT_SETTING_SIZE];
     if (is_ignored(key) || json_equal(x, y)) return;
+    if ((x == NULL || y == NULL) && report_setting_as_before(path, key, x != NULL ? x : y)) return;
     snprintf(below, sizeof below, "%.60s/%.60s", path, key);
     if (json_is_object(x) && json_is_object(y)) compare_objects(x, y, below, d);
     else if (d->n++ == 0) memcpy(d->first, below, sizeof below);
