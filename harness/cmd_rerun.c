@@ -9,6 +9,7 @@
 #include "harness/interrupt.h"
 #include "harness/measure/bench.h"
 #include "harness/options.h"
+#include "harness/report/escape.h"
 #include "harness/report/report.h"
 
 #include <errno.h>
@@ -106,13 +107,28 @@ static bool add_cell(Words *w, const json_t *run, const json_t *line, Error *err
     return true;
 }
 
-/* The backend that a run was made with. Trainings of earlier versions do not tell it; those of a sweep have it in their file, the last word. */
+/* Whether file is the config.json that a sweep writes into the directory of the cell. */
+static bool of_a_sweep(const json_t *line, const char *file) {
+    const char *out = given(line, "--out");
+    const size_t n  = out != NULL ? strlen(out) : 0;
+    return n > 0 && strncmp(file, out, n) == 0 && strcmp(file + n, "/config.json") == 0;
+}
+
+/* The backend that a run was made with; "" : the default. Trainings of earlier versions do not tell it: then what --backend says now, else, of
+ * a sweep's, what its file says. */
 static const char *backend_of(const json_t *run, const json_t *line, json_t **config) {
-    const char *told = text_at(run, "/experiment/backend"), *file = json_string_value(json_array_get(line, json_array_size(line) - 1));
+    const char *told = text_at(run, "/experiment/backend"), *file = json_string_value(json_array_get(line, json_array_size(line) - 1)), *found = "";
     Error       unused = {0};
     *config = NULL;
-    if (told[0] != '\0' || strcmp(text_at(run, "/kind"), "train") != 0 || file == NULL || !json_load_file_checked(config, file, 0, &unused)) return told;
-    return text_at(*config, "/measure/backend");
+    if (told[0] != '\0' || strcmp(text_at(run, "/kind"), "train") != 0) return told;
+    if (runtime_options()->backend != NULL) return runtime_options()->backend->name;
+    if (file != NULL && of_a_sweep(line, file) && json_load_file_checked(config, file, 0, &unused)) found = text_at(*config, "/measure/backend");
+    fprintf(stderr, "morbench: warning: the run does not name its backend; ");
+    if (found[0] != '\0') fprintf(stderr, "it is run again with that of its config.json, ");
+    else                  fprintf(stderr, "it is run again with the default, ");
+    escape_terminal(stderr, found[0] != '\0' ? found : runtime_backend()->name);
+    fputs(" (--backend names another)\n", stderr);
+    return found;
 }
 
 static bool make_words(Words *w, const json_t *run, const char *out, Error *err) {

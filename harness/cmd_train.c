@@ -163,7 +163,7 @@ static bool prepare(Job *j, const char *path, int n_overrides, char **override, 
                         j->teacher_sha256);
     }
     if (!put_labels(j, err) || !settings_digest(j, err)) return false;
-    json_object_set_new(j->settings, "backend", json_string(runtime_backend()->name));
+    if (json_object_set_new(j->settings, "backend", json_string(runtime_backend()->name)) != 0) return FAIL_STATUS(err, EXIT_MACHINE, "", "out of memory");
     return count_shared(j, err) && tape_create(&j->tape, runtime_backend(), err);
 }
 

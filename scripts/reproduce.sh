@@ -24,7 +24,7 @@ failed=0
 run() { # EXPERIMENT [key=value ...]
     # shellcheck disable=SC2206
     local command=("$binary" --backend packed run "experiments/$1.json" --size "$size" --profile "$profile" --out "$out/$1" $minutes "${@:2}") status
-    printf '\n  $ %s\n' "${command[*]}"
+    printf '\n  $ %s\n' "${command[*]@Q}"
     "${command[@]}" || {
         status=$?
         [ "$status" -eq 4 ] || exit "$status"

@@ -120,6 +120,43 @@ static void trainings_that_differ_in_their_seed_are_one_model_with_students_inte
     report_free(&r);
 }
 
+static void forge(const char *below, const char *setting) {
+    char command[512];
+    snprintf(command, sizeof command, "python3 tests/forge_run.py %s/%s/run.json %s/%s/run.json %s", dir, below, dir, below, setting);
+    assert_int_equal(system(command), 0);
+}
+
+static void tests_with_other_preprocessing_and_trainings_with_other_kernels_are_not_averaged(void **state) {
+    (void)state;
+    if (system("command -v python3 >/dev/null") != 0) skip();
+    for (int k = 0; k < 3; k++) {
+        char path[32];
+        snprintf(path, sizeof path, "alike/t%d", k);
+        put(&(FakeRun){.kind = "train", .preset = "m", .weights = weights[k], .macs = 3e6, .top1 = 7000 + k, .epochs = 2, .seed = k, .recursions = 3, .warn = N_WARNINGS}, path);
+        snprintf(path, sizeof path, "alike/e%d", k);
+        put(&(FakeRun){.kind = "eval", .preset = "m", .weights = weights[k], .macs = 2e6, .top1 = 5000 + k, .recursions = 2, .warn = N_WARNINGS}, path);
+    }
+    forge("alike/e2", "'/data/preprocess=\"other\"'");
+    forge("alike/t1", "'/experiment/backend=\"packed\"'");
+    forge("alike/t2", "'/experiment/backend=\"openblas\"'");
+    Report  r;
+    Choices all;
+    make(&r, &all, "alike");
+    int n_trained = 0, n_tested = 0;
+    for (int i = 0; i < all.choice[0].n; i++) {
+        const Candidate *x    = &all.choice[0].candidate[i];
+        const bool       eval = strstr(x->label, "trained with") != NULL;
+        /* the one that does not name its kernels goes with either, these not with each other */
+        assert_true(x->n_seeds <= 2);
+        n_trained += !eval;
+        n_tested  += eval;
+    }
+    assert_int_equal(n_trained, 2);
+    assert_int_equal(n_tested, 2);
+    choices_free(&all);
+    report_free(&r);
+}
+
 static void models_without_an_accuracy_stand_apart_and_invalid_ones_nowhere(void **state) {
     (void)state;
     put_model("apart", "known", 0, 9000, 40e6, 4);
@@ -213,7 +250,6 @@ static void tests_at_another_depth_are_one_model_over_the_seeds_of_their_trainin
     for (int i = 0; i < c->n; i++) {
         const Candidate *x = &c->candidate[i];
         if (x->accuracy == NULL || strcmp(report_at(x->accuracy->run, "/kind") != NULL ? json_string_value(report_at(x->accuracy->run, "/kind")) : "", "eval") != 0) {
-            assert_null(x->trained);
             assert_string_equal(x->label, "m recursions=3");
             continue;
         }
@@ -237,6 +273,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_front_is_who_none_beats_and_the_beaten_know_by_whom),
         cmocka_unit_test(trainings_that_differ_in_their_seed_are_one_model_with_students_interval),
+        cmocka_unit_test(tests_with_other_preprocessing_and_trainings_with_other_kernels_are_not_averaged),
         cmocka_unit_test(a_setting_that_came_later_and_has_its_default_makes_no_other_model),
         cmocka_unit_test(tests_at_another_depth_are_one_model_over_the_seeds_of_their_trainings),
         cmocka_unit_test(models_without_an_accuracy_stand_apart_and_invalid_ones_nowhere),

@@ -60,6 +60,20 @@ static void a_setting_of_trainings_that_came_later_is_a_factor_but_at_its_defaul
         }
 }
 
+static void a_backend_that_an_older_training_does_not_tell_is_no_factor(void **state) {
+    (void)state;
+    for (int training = 0; training < 2; training++) {
+        json_t *a = run(), *b = run();
+        Factors f = {.n = 0};
+        json_object_del(json_object_get(a, "experiment"), "backend");
+        if (training) put(a, NULL, "kind", json_string("train")), put(b, NULL, "kind", json_string("train"));
+        factors_between(&f, a, b);
+        assert_int_equal(f.n, !training);
+        json_decref(a);
+        json_decref(b);
+    }
+}
+
 static void settings_of_one_kind_of_model_are_factors_each_and_its_weights_are_none(void **state) {
     (void)state;
     json_t *a = run(), *b = run();
@@ -112,6 +126,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_factor_is_found_by_its_name),
         cmocka_unit_test(a_setting_of_trainings_that_came_later_is_a_factor_but_at_its_default),
+        cmocka_unit_test(a_backend_that_an_older_training_does_not_tell_is_no_factor),
         cmocka_unit_test(settings_of_one_kind_of_model_are_factors_each_and_its_weights_are_none),
         cmocka_unit_test(trainings_differ_by_their_settings_and_not_by_what_they_learned),
         cmocka_unit_test(of_a_pair_machine_and_code_are_told_elsewhere),

@@ -17,15 +17,16 @@ static void good(bool ok, const Error *err) {
 
 /* Texts of the picture that end in it; what a series is called without being shown stands elsewhere. */
 static int n_shown(const char *svg, const char *label) {
-    char text[160];
+    char text[600];
     int  n = 0;
     snprintf(text, sizeof text, "%s</text>", label);
     for (const char *at = svg; (at = strstr(at, text)) != NULL; at++) n++;
     return n;
 }
 
-/* A picture of n series with labels of so many letters, the last two of which number them; returns how many of them can be read. */
-static int legend(int n, int letters, bool narrow) {
+/* A picture of n series with labels of so many letters (or characters of double width), numbered at their end, or in the middle of long ones;
+ * returns how many different ones can be read. */
+static int legend(int n, int letters, bool narrow, bool wide_letters, bool middle) {
     static const Plot plot = {.name = "test", .title = "A test", .drawing = "eval panels(1)\nset yrange [0:1]\nset xrange [0:1]\n"
                                                                             "plot for [i=1:n_series] NaN with linespoints title label[i]\nunset multiplot\n"};
     Report r     = {0};
@@ -37,8 +38,11 @@ static int legend(int n, int letters, bool narrow) {
     good(figure_begin(&f, &r, narrow, &err), &err);
     figure_series(&f, n);
     for (int i = 0; i < n; i++) {
-        char label[160];
-        snprintf(label, sizeof label, "%.*s%02d", letters - 2, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefgh", i);
+        char label[400] = "";
+        for (int k = 0; k < letters; k++) {
+            if (k == (middle ? letters/2 : letters - 2)) snprintf(label + strlen(label), 8, "%02d", i);
+            else if (k != (middle ? letters/2 : letters - 2) + 1) strcat(label, wide_letters ? "\xe6\xbc\xa2" : (char[]){(char)('a' + k%26), '\0'});
+        }
         figure_label(&f, i, label);
         figure_paint(&f, i, 0x404040, 5, 1);
     }
@@ -47,9 +51,9 @@ static int legend(int n, int letters, bool narrow) {
     good(figure_draw(&f, "svg", &svg, &bytes, &err), &err);
     char *text = strndup(svg, bytes);
     for (int i = 0; i < n; i++) {
-        char number[8];
-        snprintf(number, sizeof number, "%02d", i);
-        shown += n_shown(text, number) == 1;
+        bool first = true;
+        for (int k = 0; k < i; k++) first = first && strcmp(f.label[k], f.label[i]) != 0;
+        shown += first && n_shown(text, f.label[i]) == 1;
     }
     free(text);
     free(svg);
@@ -61,10 +65,13 @@ static void a_legend_shows_every_series_however_long_its_name(void **state) {
     (void)state;
     if (system("command -v gnuplot >/dev/null") != 0) skip();
     for (int n = 1; n <= FIGURE_MAX_SERIES; n += n < 4 ? 1 : 5)
-        for (int letters = 5; letters <= 110; letters += 15)
-            for (int narrow = 0; narrow < 2; narrow++) {
-                const int shown = legend(n, letters, narrow);
-                if (shown != n) fail_msg("%d of %d series with %d letters each are in the legend of a %s picture", shown, n, letters, narrow ? "narrow" : "wide");
+        for (int letters = 5; letters <= 125; letters += 24)
+            for (int how = 0; how < 8; how++) {
+                const bool narrow = how & 1, wide = how & 2, middle = how & 4;
+                const int  shown = legend(n, letters, narrow, wide, middle);
+                if (shown != n)
+                    fail_msg("%d of %d series with %d %scharacters each, told apart %s, are in the legend of a %s picture", shown, n, letters, wide ? "wide " : "",
+                             middle ? "in the middle" : "at the end", narrow ? "narrow" : "wide");
             }
 }
 
@@ -85,6 +92,11 @@ static void an_axis_from_zero_has_four_to_seven_steps(void **state) {
         const double step = figure_step(most), n = ceil(most/step - 1e-9);
         if (!(n >= 4 && n <= 7)) fail_msg("%g is %g steps of %g", most, n, step);
     }
+    for (double decade = 1e-6; decade < 1e9; decade *= 10)
+        for (int k = 2; k < 40; k++) {
+            const double most = decade*k/2, n = ceil(most/figure_step(most) - 1e-9);
+            if (!(n >= 4 && n <= 7)) fail_msg("%g is %g steps of %g", most, n, figure_step(most));
+        }
     assert_true(figure_step(0) > 0 && figure_step(NAN) > 0 && figure_step(INFINITY) > 0);
 }
 

@@ -33,16 +33,21 @@ if [ -f $weights ]; then
 fi
 
 # a training knows its backend too, whose rounding decides its weights
-cat >"$dir/t.json" <<'END'
+mkdir "$dir/t"
+cat >"$dir/t/config.json" <<'END'
 {"data": {"name": "synthetic:14x14x1:4:256"}, "train": {"epochs": 2, "batch_size": 32, "lr": 0.001, "warmup_epochs": 0}, "measure": {"backend": "packed"},
  "model": {"model": "vit", "img_size": 14, "patch_size": 7, "in_chans": 1, "embed_dim": 48, "depth": 2, "num_heads": 2, "num_classes": 4}}
 END
-"$morbench" train "$dir/t.json" --backend packed --threads 1 --quiet --out "$dir/t" >/dev/null 2>&1
+"$morbench" --backend packed train --threads 1 --quiet --out "$dir/t" "$dir/t/config.json" >/dev/null 2>&1
 holds "a training comes out the same, with its own kernels" again "$dir/t/run.json"
 python3 tests/forge_run.py "$dir/t/run.json" "$dir/old/run.json" '/experiment/backend="absent"'
-holds "one that does not name them, with those of its file" again "$dir/old/run.json"
-sed -i 's/, "measure": {"backend": "packed"}//' "$dir/t.json"
-refused "with others it is another" 4 "fields differ" "$morbench" rerun "$dir/old/run.json"
+holds "one that does not name them, with those of its cell's file" again "$dir/old/run.json"
+cp "$dir/t/config.json" "$dir/t.json"
+python3 tests/forge_run.py "$dir/old/run.json" "$dir/hand/run.json" "/provenance/command_line=[\"train\", \"--out\", \"$dir/t\", \"$dir/t.json\"]"
+"$morbench" rerun "$dir/hand/run.json" >"$dir/out" 2>"$dir/err"
+[ $? -eq 4 ] && grep -q "does not name its backend; it is run again with the default, openblas" "$dir/err" && say ok "what no sweep wrote is not asked: the default, and that is said" ||
+    say wrong "what no sweep wrote: $(head -n 1 "$dir/err")"
+holds "and the backend can be named" "$morbench" --backend packed rerun "$dir/hand/run.json"
 python3 tests/forge_run.py "$run" "$dir/bits/run.json" '/metrics/output_sha256="aa"' '/model/counts/macs_executed=7'
 refused "other outputs and counts are noticed" 4 "2 fields differ" "$morbench" rerun "$dir/bits/run.json"
 holds "and named" grep -q "^/metrics/output_sha256  *DIFFERS" "$dir/out"

@@ -48,11 +48,11 @@ static long long seed_of(const ReportRow *row) {
     return json_is_integer(seed) ? json_integer_value(seed) : -1;
 }
 
-/* Two runs of one model are told apart by their seeds, or where these are the same by their ids. */
+/* Two runs of one model are told apart by their seeds, or where these are the same, or something else differs, by their ids. */
 static void put_runs(Figure *f, const ReportRow *const row[], int n, double epochs) {
     figure_series(f, n);
     for (int k = 0; k < n; k++) {
-        char label[256];
+        char label[256], first[REPORT_SETTING_SIZE];
         int  variant = 0, others = 0;
         bool by_seed = seed_of(row[k]) >= 0;
         for (int j = 0; j < n; j++) {
@@ -61,7 +61,7 @@ static void put_runs(Figure *f, const ReportRow *const row[], int n, double epoc
             others++;
             for (int i = 0; i < j; i++)
                 if (row[i]->model_index == row[k]->model_index && seed_of(row[i]) == seed_of(row[j])) by_seed = false;
-            if (seed_of(row[j]) == seed_of(row[k])) by_seed = false;
+            if (seed_of(row[j]) == seed_of(row[k]) || report_differences(row[j], row[k], first) != 0) by_seed = false;
         }
         if (others == 0)  snprintf(label, sizeof label, "%.200s", row[k]->model);
         else if (by_seed) snprintf(label, sizeof label, "%.200s, seed %lld", row[k]->model, seed_of(row[k]));

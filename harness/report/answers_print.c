@@ -123,7 +123,7 @@ static void put_unknown(FILE *out, const Answer *a, Escape *escape, const char *
     for (int i = 0; i < a->n_lines; i++) {
         if (a->line[i].row >= 0) continue;
         fputs(before, out);
-        if (before == start) escape(out, "Without any run: ");
+        if (before == start) escape(out, "Without a run that counts: ");
         escape(out, a->line[i].name);
         before = "; ";
     }
@@ -161,8 +161,8 @@ static void put_notes(FILE *out, const Answer *a, Escape *escape, const char *st
     if (a->n_missing > 0) {
         snprintf(text, sizeof text, "%d of %d cells are missing or INVALID and in no line.", a->n_missing, a->n_cells);
         put_line(out, start, escape, text, end);
-        put_unknown(out, a, escape, start, end);
     }
+    put_unknown(out, a, escape, start, end);
 }
 
 void answers_print(const Report *r, FILE *out) {

@@ -36,63 +36,67 @@ static bool is_forward(const ReportRow *row) {
 
 static bool is_training(const ReportRow *row) { return strcmp(figure_text_at(row, "/kind", ""), "train") == 0; }
 
-/* The training of the weights that a run tests, where it was of another model; NULL: none, or not known. */
-static const ReportRow *other_training(const Report *r, const ReportRow *row) {
-    for (int i = 0; i < r->n_rows && !is_training(row); i++)
-        if (is_training(&r->row[i]) && r->row[i].model_index != row->model_index && figure_same(&r->row[i], row, "/model/weights_sha256")) return &r->row[i];
-    return NULL;
-}
-
-static bool seeds_of_one(const ReportRow *a, const ReportRow *b) {
+static bool differ_in_seed_alone(const ReportRow *a, const ReportRow *b) {
     char first[REPORT_SETTING_SIZE];
     return a != NULL && b != NULL && a->model_index == b->model_index && report_differences(a, b, first) == 0;
 }
 
-/* A candidate that the run belongs to already, or joins as another seed. trained: the run's other training. */
-static bool joins(Candidate *x, const ReportRow *row, const ReportRow *trained) {
+/* Two trainings; or two tests, done alike, of the weights of two trainings of another model. */
+static bool are_seeds_of_one(const ReportRow *a, const ReportRow *b) {
+    if (is_training(a) != is_training(b)) return false;
+    if (is_training(a)) return differ_in_seed_alone(a, b);
+    return differ_in_seed_alone(a->trained, b->trained) && figure_same(a, b, "/data/preprocess") && figure_same(a, b, "/data/split");
+}
+
+/* A candidate that the run belongs to already, or joins as another seed. */
+static bool joins(Candidate *x, const ReportRow *row) {
     if (x->model != row->model_index) return false;
     for (int k = 0; k < x->n_seeds; k++)
         if (same_weights(x->seed[k], row)) return true;
     if (x->accuracy == NULL) return same_weights(x->timing, row);
-    const bool seeds = is_training(row) ? is_training(x->accuracy) && seeds_of_one(x->accuracy, row) : seeds_of_one(x->trained, trained);
-    if (!seeds) return false;
+    for (int k = 0; k < x->n_seeds; k++)                            /* each: what an older one does not tell makes it like any */
+        if (!are_seeds_of_one(x->seed[k], row)) return false;
     if (x->n_seeds < CHOICE_SEEDS) x->seed[x->n_seeds++] = row;
     return true;
 }
 
 /* "..., trained with recursions=3" */
-static void put_label(Candidate *x, const Report *r) {
+static void put_label(Candidate *x, const Report *r, const ReportRow *trained) {
     size_t      n       = (size_t)snprintf(x->label, sizeof x->label, "%.150s", r->model[x->model].label);
     const char *between = ", trained with ", *key;
     json_t     *value;
-    if (x->trained == NULL) return;
-    if (strcmp(r->model[x->trained->model_index].method, r->model[x->model].method) != 0) {
-        snprintf(x->label + n, sizeof x->label - n, ", trained as %.60s", x->trained->model);
+    if (trained == NULL) return;
+    if (strcmp(r->model[trained->model_index].method, r->model[x->model].method) != 0) {
+        snprintf(x->label + n, sizeof x->label - n, ", trained as %.60s", trained->model);
         return;
     }
-    json_object_foreach((json_t *)report_at(x->trained->run, "/model/settings"), key, value) {
+    json_object_foreach((json_t *)report_at(trained->run, "/model/settings"), key, value) {
         const json_t *now = json_object_get(r->model[x->model].settings, key);
-        if (now == NULL || json_equal(now, value) || n > sizeof x->label - 60) continue;
-        char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-        n += (size_t)snprintf(x->label + n, sizeof x->label - n, "%s%.20s=%.20s", between, key, text != NULL ? text : "?");
-        free(text);
+        if (now == NULL || json_equal(now, value)) continue;
+        if (n > sizeof x->label - 80) {
+            snprintf(x->label + n, sizeof x->label - n, " ...");
+            return;
+        }
+        char       *dumped = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        const char *text   = dumped != NULL ? dumped : json_is_string(value) ? json_string_value(value) : "?";
+        n += (size_t)snprintf(x->label + n, sizeof x->label - n, "%s%.20s=%.32s%s", between, key, text, strlen(text) > 32 ? "..." : "");
+        free(dumped);
         between = " ";
     }
 }
 
 static void add_candidate(Choice *c, const Report *r, const ReportRow *row) {
-    const ReportRow *trained = other_training(r, row);
     for (int i = 0; i < c->n; i++)
-        if (joins(&c->candidate[i], row, trained)) return;
+        if (joins(&c->candidate[i], row)) return;
     Candidate *x = &c->candidate[c->n++];
-    *x = (Candidate){.model = row->model_index, .trained = trained, .beaten_by = -1, .top1 = NAN, .top1_low = NAN, .top1_high = NAN};
+    *x = (Candidate){.model = row->model_index, .beaten_by = -1, .top1 = NAN, .top1_low = NAN, .top1_high = NAN};
     if (c->data != NULL) {
         x->accuracy = row;
         x->seed[x->n_seeds++] = row;
     } else {
         x->timing = row;       /* until the condition is known */
     }
-    put_label(x, r);
+    put_label(x, r, row->trained);
     for (int k = 0; k < N_COSTS; k++) x->cost[k] = x->cost_low[k] = x->cost_high[k] = NAN;
     x->cost[COST_MACS]      = figure_macs(row, "");
     x->cost_low[COST_MACS]  = figure_macs(row, "_min");

@@ -19,7 +19,6 @@ typedef struct Candidate {
     const ReportRow *accuracy;          /* the first of seed; NULL: none known */
     const ReportRow *seed[CHOICE_SEEDS];
     int              n_seeds;
-    const ReportRow *trained;           /* the training of these weights where it was of another model, as of another depth; NULL */
     const ReportRow *timing, *bulk;     /* at the choice's batch, and at its large batch; NULL: not timed so */
     double           top1, top1_low, top1_high;                 /* ratios; NAN */
     double           cost[N_COSTS], cost_low[N_COSTS], cost_high[N_COSTS];   /* ns, MACs an image, parameters; NAN: unknown */

@@ -61,7 +61,9 @@ static void add_all(Factors *f, const json_t *a, const json_t *b, bool whole_mod
     if (!model && differ_at(a, b, "/data/preprocess")) add(f, "preprocessing");
     if (differ_at(a, b, "/experiment/batch_size_count")) add(f, "batch size");
     if (differ_at(a, b, "/experiment/threads_requested_count")) add(f, "threads");
-    if (differ_at(a, b, "/experiment/backend")) add(f, "backend");
+    /* trainings of earlier versions do not tell theirs */
+    const bool untold = training && (report_at(a, "/experiment/backend") == NULL) != (report_at(b, "/experiment/backend") == NULL);
+    if (!untold && differ_at(a, b, "/experiment/backend")) add(f, "backend");
     if (differ_at(a, b, "/env/blas_core") || differ_at(a, b, "/env/blas_config")) add(f, "matrix kernels");
     if (differ_at(a, b, "/experiment/seed")) add(f, "seed");
     add_settings(f, "train", report_at(a, "/experiment/train"), report_at(b, "/experiment/train"));

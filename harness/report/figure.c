@@ -193,6 +193,51 @@ void figure_shorten(char *text, int most) {
     memcpy(text + head, "...", 3);
 }
 
+/* As gnuplot counts them: characters of three bytes and more are mostly of double width. */
+static int columns_of(const char *text) {
+    int n = 0;
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) n += (*c & 0xc0u) != 0x80 ? 1 + (*c >= 0xe0u) : 0;
+    return n;
+}
+
+/* The end of a text, in so many bytes. */
+static void keep_end(char *text, const char *whole, int most) {
+    size_t at = strlen(whole) - ((size_t)most - 3);
+    while (((unsigned char)whole[at] & 0xc0u) == 0x80) at++;
+    memcpy(text, "...", 3);
+    memcpy(text + 3, whole + at, strlen(whole + at) + 1);
+}
+
+/* Whether another label, that was not the same when it was whole, looks the same. */
+static bool is_confused(const Figure *f, char *const whole[], int i) {
+    for (int k = 0; k < f->n_series; k++)
+        if (k != i && strcmp(f->label[k], f->label[i]) == 0 && strcmp(whole[k], whole[i]) != 0) return true;
+    return false;
+}
+
+/* Labels in so many columns at most: cut in the middle; those that then look the same at their beginning; and what still does is numbered. */
+static void fit_labels(Figure *f, int most) {
+    bool   ok    = f->label != NULL;
+    char **whole = calloc((size_t)f->n_series + 1, sizeof *whole);
+    bool  *again = calloc((size_t)f->n_series + 1, sizeof *again);
+    for (int i = 0; ok && i < f->n_series; i++) ok = f->label[i] != NULL && whole != NULL && again != NULL && (whole[i] = strdup(f->label[i])) != NULL;
+    for (int i = 0; ok && i < f->n_series; i++)
+        if (columns_of(f->label[i]) > most) figure_shorten(f->label[i], most);          /* no byte is more than a column */
+    for (int i = 0; ok && i < f->n_series; i++) again[i] = strlen(whole[i]) > (size_t)most && is_confused(f, whole, i);
+    for (int i = 0; ok && i < f->n_series; i++)
+        if (again[i]) keep_end(f->label[i], whole[i], most);
+    for (int i = 0; ok && i < f->n_series; i++) again[i] = strlen(whole[i]) > (size_t)most && is_confused(f, whole, i);
+    for (int i = 0; ok && i < f->n_series; i++) {
+        if (!again[i]) continue;
+        figure_shorten(f->label[i], most - 4);
+        const size_t n = strlen(f->label[i]);
+        snprintf(f->label[i] + n, strlen(whole[i]) + 1 - n, " #%d", i + 1);
+    }
+    for (int i = 0; whole != NULL && i < f->n_series; i++) free(whole[i]);
+    free(whole);
+    free(again);
+}
+
 /* A label and its sample, in points: what gnuplot reckons with at letters of 12; they come out a bit narrower. */
 enum { SAMPLE_POINTS = 60 };
 static const double letter_points = 7.4;
@@ -200,12 +245,9 @@ static const double letter_points = 7.4;
 void figure_size(Figure *f, int width, int panels_down, int panel_height) {
     f->width = f->narrow ? 360 : width;
     int widest = 0;
-    for (int i = 0; i < f->n_series && f->label != NULL; i++) {
-        if (f->label[i] == NULL) continue;
-        figure_shorten(f->label[i], (int)((f->width - SAMPLE_POINTS)/letter_points));
-        const int letters = escape_terminal_width(f->label[i]);
-        if (letters > widest) widest = letters;
-    }
+    fit_labels(f, (int)((f->width - SAMPLE_POINTS)/letter_points));
+    for (int i = 0; i < f->n_series && f->label != NULL; i++)
+        if (f->label[i] != NULL && columns_of(f->label[i]) > widest) widest = columns_of(f->label[i]);
     const int columns = f->n_series > 3 && 2*(SAMPLE_POINTS + letter_points*widest) <= f->width ? 2 : 1;
     f->rows = (f->n_series + columns - 1)/columns;
     const int least = 18*f->rows + 30, gap = 76;
@@ -236,8 +278,8 @@ void figure_accuracy_axis(Figure *f, double low, double high) {
 
 double figure_step(double most) {
     if (!(most > 0 && isfinite(most))) return 1;
-    const double decade = pow(10, floor(log10(most))), share = most/decade;
-    return decade*(share < 1.5 ? 0.25 : share < 3 ? 0.5 : share < 7 ? 1 : 2);
+    const double decade = pow(10, floor(log10(most))), share = most/decade*(1 - 1e-9);
+    return decade*(share <= 1.5 ? 0.25 : share <= 3 ? 0.5 : share <= 7 ? 1 : 2);
 }
 
 /* -- questions -- */

@@ -16,6 +16,7 @@ typedef struct ReportRow {
     json_t       *run;
     const json_t *accuracy;        /* the run whose accuracy counts: itself, or one of equal weights and data; NULL: none */
     const json_t *contradicted_by; /* a run of the same weights and images that says something else of them: the row is INVALID; or NULL */
+    const struct ReportRow *trained;   /* of another run than a training: the training of its weights, where that was of another model; or NULL */
     const char   *model;           /* how tables and plots call it: report->model[model_index].label */
     int           model_index;
     bool          noisy;           /* something disturbed it, whatever else its verdict says */

@@ -15,17 +15,21 @@ static bool is_ignored(const char *key) {
     return false;
 }
 
+static bool is_fallback(const Field *f, const json_t *value) {
+    switch (f != NULL ? f->type : FIELD_INTS) {
+    case FIELD_INT:
+    case FIELD_REAL: return json_is_number(value) && json_number_value(value) == f->fallback;
+    case FIELD_BOOL: return json_is_boolean(value) && json_is_true(value) == (f->fallback != 0);
+    case FIELD_WORD: return json_is_string(value) && strcmp(json_string_value(value), f->words[(int)f->fallback]) == 0;
+    case FIELD_TEXT: return json_is_string(value) && strcmp(json_string_value(value), f->text_fallback != NULL ? f->text_fallback : "") == 0;
+    default:         return false;
+    }
+}
+
 bool report_setting_as_before(const char *path, const char *key, const json_t *value) {
-    const bool    train = strcmp(path, "/train") == 0, data = strcmp(path, "/data") == 0;
-    TrainSettings t;
-    DataSettings  d;
-    if (!train && !data) return path[0] == '\0' && strcmp(key, "backend") == 0;
-    if (train) fields_default(train_fields, &t);
-    else       fields_default(data_fields, &d);
-    json_t    *all  = train ? fields_to_json(train_fields, &t) : fields_to_json(data_fields, &d);
-    const bool same = json_object_get(all, key) != NULL && json_equal(json_object_get(all, key), value);
-    json_decref(all);
-    return same;
+    if (strcmp(path, "/train") == 0) return is_fallback(field_find(train_fields, key), value);
+    if (strcmp(path, "/data") == 0) return is_fallback(field_find(data_fields, key), value);
+    return path[0] == '\0' && strcmp(key, "backend") == 0;
 }
 
 typedef struct Difference { int n; char first[REPORT_SETTING_SIZE]; } Difference;

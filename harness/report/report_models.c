@@ -66,6 +66,40 @@ static void place(Report *r) {
     }
 }
 
+typedef struct Weights { const char *sha256; int row; } Weights;
+
+static int by_weights(const void *a, const void *b) {
+    const Weights *x = a, *y = b;
+    const int      c = strcmp(x->sha256, y->sha256);
+    return c != 0 ? c : x->row - y->row;
+}
+
+static int by_weights_alone(const void *a, const void *b) { return strcmp(((const Weights *)a)->sha256, ((const Weights *)b)->sha256); }
+
+static bool is_training(const ReportRow *row) {
+    const char *kind = text_at(row->run, "/kind");
+    return kind != NULL && strcmp(kind, "train") == 0;
+}
+
+/* Which training the weights of each other run come from. */
+static bool link_trainings(Report *r) {
+    int      n       = 0;
+    Weights *trained = malloc((size_t)r->n_rows*sizeof *trained + 1);
+    if (trained == NULL) return false;
+    for (int i = 0; i < r->n_rows; i++) {
+        const char *sha256 = text_at(r->row[i].run, "/model/weights_sha256");
+        if (sha256 != NULL && sha256[0] != '\0' && is_training(&r->row[i])) trained[n++] = (Weights){sha256, i};
+    }
+    qsort(trained, (size_t)n, sizeof *trained, by_weights);
+    for (int i = 0; i < r->n_rows; i++) {
+        const char    *sha256 = text_at(r->row[i].run, "/model/weights_sha256");
+        const Weights *found  = sha256 != NULL && !is_training(&r->row[i]) ? bsearch(&(Weights){sha256, 0}, trained, (size_t)n, sizeof *trained, by_weights_alone) : NULL;
+        if (found != NULL && r->row[found->row].model_index != r->row[i].model_index) r->row[i].trained = &r->row[found->row];
+    }
+    free(trained);
+    return true;
+}
+
 bool report_name_models(Report *r, Error *err) {
     bool ok = (r->model = calloc((size_t)r->n_rows, sizeof *r->model)) != NULL;
     for (int i = 0; ok && i < r->n_rows; i++) {
@@ -81,6 +115,7 @@ bool report_name_models(Report *r, Error *err) {
         row->model_index = k;
     }
     for (int k = 0; ok && k < r->n_models; k++) ok = make_label(r, &r->model[k]);
+    ok = ok && link_trainings(r);
     if (!ok) return FAIL_STATUS(err, EXIT_MACHINE, "", "no memory for the names of models");
     for (int i = 0; i < r->n_rows; i++) r->row[i].model = r->model[r->row[i].model_index].label;
     place(r);

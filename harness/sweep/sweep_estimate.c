@@ -37,7 +37,7 @@ static int64_t open_split(const DataSettings *data, bool train, int image_size, 
     return n;
 }
 
-/* Image counts of a cell's splits; each data block is opened once. A timing reads images of the test split where its file names data. */
+/* Image counts of a cell's splits; each data block, as it is written, is opened once. A timing reads images of the test split where its file names data. */
 static const Images *images_of(Images *known, int *n_known, const Cell *c) {
     char *key = json_canonical_text(json_object_get(c->kind == CELL_TIME ? c->config : c->settings, "data"));
     for (int i = 0; key != NULL && i < *n_known; i++) {
