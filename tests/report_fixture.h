@@ -21,6 +21,8 @@ typedef struct FakeRun {
     bool        profile;
     const char *router;           /* a setting of the model; NULL: it has none */
     int         seed;             /* of a training */
+    const char *settings;         /* JSON, put over those of the experiment; NULL: none */
+    const char *preprocess;       /* NULL: none */
     int         depths, recursions; /* tokens take up to so many steps; a setting of the model; 0: none */
     const char *depth_unit;       /* NULL: as files of before it are */
     Warning     warn;             /* N_WARNINGS: none */
@@ -31,6 +33,11 @@ static bool fake_run(const FakeRun *f, const char *dir, Error *err) {
     json_t  *experiment = json_pack("{s:s, s:s, s:i, s:i, s:i, s:s}", "kind", f->kind, "preset", f->preset, "batch_size_count", f->batch,
                                     "epochs", f->epochs, "seed", f->seed, "router", f->router != NULL ? f->router : "");
     if (strcmp(f->kind, "train") == 0) json_object_set_new(experiment, "train", json_pack("{s:i}", "seed", f->seed));
+    if (f->settings != NULL) {
+        json_t *more = json_loads(f->settings, 0, NULL);
+        json_object_update_recursive(experiment, more);
+        json_decref(more);
+    }
     char     program[] = "morbench", command[32], *argv[] = {program, command};
     snprintf(command, sizeof command, "%s", f->kind);
     bool ok = result_begin(&r, &(ResultStart){.kind = f->kind, .experiment = experiment, .argc = 2, .argv = argv}, err);
@@ -60,7 +67,7 @@ static bool fake_run(const FakeRun *f, const char *dir, Error *err) {
     json_put_text(data, "kind", "fashion_mnist");
     json_put_bool(data, "synthetic", false);
     json_put_text(data, "split", "test");
-    json_put_text(data, "preprocess", "none");
+    json_put_text(data, "preprocess", f->preprocess != NULL ? f->preprocess : "none");
     json_put_text(data, "digest", "00000000000000000000000000000000000000000000000000000000000000aa");
     json_put_count(metrics, "threads_effective_count", 2);
     if (f->batch > 0) {

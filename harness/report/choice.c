@@ -34,8 +34,6 @@ static bool is_forward(const ReportRow *row) {
 
 /* -- candidates -- */
 
-static bool is_training(const ReportRow *row) { return strcmp(figure_text_at(row, "/kind", ""), "train") == 0; }
-
 static bool differ_in_seed_alone(const ReportRow *a, const ReportRow *b) {
     char first[REPORT_SETTING_SIZE];
     return a != NULL && b != NULL && a->model_index == b->model_index && report_differences(a, b, first) == 0;
@@ -43,8 +41,8 @@ static bool differ_in_seed_alone(const ReportRow *a, const ReportRow *b) {
 
 /* Two trainings; or two tests, done alike, of the weights of two trainings of another model. */
 static bool are_seeds_of_one(const ReportRow *a, const ReportRow *b) {
-    if (is_training(a) != is_training(b)) return false;
-    if (is_training(a)) return differ_in_seed_alone(a, b);
+    if (report_is_training(a->run) != report_is_training(b->run)) return false;
+    if (report_is_training(a->run)) return differ_in_seed_alone(a, b);
     return differ_in_seed_alone(a->trained, b->trained) && figure_same(a, b, "/data/preprocess") && figure_same(a, b, "/data/split");
 }
 
@@ -278,7 +276,7 @@ static bool gather(Choices *out, const Report *r, Error *err) {
     for (int i = 0; i < 2*r->n_rows; i++) {                       /* trainings first: only they tell of their seeds */
         const ReportRow *row = &r->row[i % r->n_rows];
         int              k   = 0;
-        if (!has_accuracy(row) || is_training(row) != (i < r->n_rows)) continue;
+        if (!has_accuracy(row) || report_is_training(row->run) != (i < r->n_rows)) continue;
         while (k < out->n && !same_data(out->choice[k].data, row)) k++;
         if (k == out->n && !begin_choice(out, r, row, err)) return false;
         add_candidate(&out->choice[k], r, row);

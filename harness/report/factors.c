@@ -33,11 +33,6 @@ static void add_settings(Factors *f, const char *of, const json_t *a, const json
     }
 }
 
-static bool of_training(const json_t *run) {
-    const char *kind = json_string_value(report_at(run, "/kind"));
-    return kind != NULL && strcmp(kind, "train") == 0;
-}
-
 static bool both_synthetic(const json_t *a, const json_t *b) {
     return json_is_true(report_at(a, "/data/synthetic")) && json_is_true(report_at(b, "/data/synthetic"));
 }
@@ -51,7 +46,7 @@ static bool model_differs(const json_t *a, const json_t *b, bool *of_kind) {
 static void add_all(Factors *f, const json_t *a, const json_t *b, bool whole_model, bool places) {
     bool       kind;
     const bool model = model_differs(a, b, &kind), synthetic = both_synthetic(a, b);
-    const bool training = of_training(a) && of_training(b);
+    const bool training = report_is_training(a) && report_is_training(b);
     if (differ_at(a, b, "/kind") || differ_at(a, b, "/experiment/mode")) add(f, "what is timed");
     if (model && (kind || whole_model)) add(f, "model");
     else if (model) add_settings(f, "model", report_at(a, "/model/settings"), report_at(b, "/model/settings"));

@@ -72,6 +72,8 @@ bool report_setting_as_before(const char *path, const char *key, const json_t *v
 
 /* The value at a JSON pointer ("/a/b", objects only); NULL when there is none. */
 const json_t *report_at(const json_t *run, const char *pointer);
+/* Whether it is of kind train. */
+bool report_is_training(const json_t *run);
 /* The number there; NAN when there is none. */
 double report_number(const json_t *run, const char *pointer);
 

@@ -76,11 +76,6 @@ static int by_weights(const void *a, const void *b) {
 
 static int by_weights_alone(const void *a, const void *b) { return strcmp(((const Weights *)a)->sha256, ((const Weights *)b)->sha256); }
 
-static bool is_training(const ReportRow *row) {
-    const char *kind = text_at(row->run, "/kind");
-    return kind != NULL && strcmp(kind, "train") == 0;
-}
-
 /* Which training the weights of each other run come from. */
 static bool link_trainings(Report *r) {
     int      n       = 0;
@@ -88,12 +83,12 @@ static bool link_trainings(Report *r) {
     if (trained == NULL) return false;
     for (int i = 0; i < r->n_rows; i++) {
         const char *sha256 = text_at(r->row[i].run, "/model/weights_sha256");
-        if (sha256 != NULL && sha256[0] != '\0' && is_training(&r->row[i])) trained[n++] = (Weights){sha256, i};
+        if (sha256 != NULL && sha256[0] != '\0' && report_is_training(r->row[i].run)) trained[n++] = (Weights){sha256, i};
     }
     qsort(trained, (size_t)n, sizeof *trained, by_weights);
     for (int i = 0; i < r->n_rows; i++) {
         const char    *sha256 = text_at(r->row[i].run, "/model/weights_sha256");
-        const Weights *found  = sha256 != NULL && !is_training(&r->row[i]) ? bsearch(&(Weights){sha256, 0}, trained, (size_t)n, sizeof *trained, by_weights_alone) : NULL;
+        const Weights *found  = sha256 != NULL && !report_is_training(r->row[i].run) ? bsearch(&(Weights){sha256, 0}, trained, (size_t)n, sizeof *trained, by_weights_alone) : NULL;
         if (found != NULL && r->row[found->row].model_index != r->row[i].model_index) r->row[i].trained = &r->row[found->row];
     }
     free(trained);

@@ -28,6 +28,11 @@ const json_t *report_at(const json_t *run, const char *pointer) {
     return run;
 }
 
+bool report_is_training(const json_t *run) {
+    const char *kind = json_string_value(report_at(run, "/kind"));
+    return kind != NULL && strcmp(kind, "train") == 0;
+}
+
 double report_number(const json_t *run, const char *pointer) {
     const json_t *value = report_at(run, pointer);
     return json_is_number(value) ? json_number_value(value) : NAN;
